@@ -171,6 +171,12 @@ def _mac(key: bytes, message: bytes) -> bytes:
     return digest
 
 
+def sha256_digest(data: bytes) -> bytes:
+    """Return the 32 bytes of SHA-256, without what ``import hashlib`` costs."""
+    digest: bytes = sha256(data).digest()
+    return digest
+
+
 def _raw(text: str) -> bytes:
     """UTF-8; bytes that the environment or a server smuggled into the string as surrogates come out as they were."""
     return text.encode("utf-8", "surrogateescape")
