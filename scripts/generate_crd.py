@@ -3,9 +3,9 @@
 Usage: ``python scripts/generate_crd.py [--check]``. With ``--check`` nothing is written, and a file that
 is not what the source says ends the program with exit code 1.
 
-The source (crds/source/*.yaml) is plain CRD YAML with three words of its own: ``$use: name`` puts a named piece in
-place, ``$knobs: {field: default}`` adds the per-job fields to an object, and ``$anyKnob: message`` is the rule that
-at least one of them is given.
+The source (crds/source/*.yaml) is plain CRD YAML with four words of its own: ``$use: name`` puts a named piece in
+place, ``$defaults: {field: default}`` gives its fields defaults, ``$knobs: {field: default}`` adds the per-job fields to
+an object with defaults, and ``$anyKnob: message`` is the rule that at least one of them is given.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ metadata:
   {{- end }}
   labels:
     {{- include "cronix-operator.labels" . | nindent 4 }}
-    app.kubernetes.io/part-of: cronix
 """
 
 
@@ -88,12 +87,12 @@ def expand(node: Node, pieces: dict[str, Node]) -> Node:
         piece = pieces[merged["$use"]]
         # A description is read first; keep it on top where the place of use gives its own.
         merged = {**({"description": ""} if "description" in own else {}), **piece, **own}
-    if "$knobs" in merged:
-        defaults = merged.pop("$knobs")
-        knobs = copy.deepcopy(pieces["knobs"])
-        for name, value in defaults.items():
-            knobs[name]["default"] = value
-        merged["properties"] = {**merged.get("properties", {}), **knobs}
+    for word, fields in (("$knobs", pieces["knobs"]), ("$defaults", {})):
+        if word in merged:
+            defaults = merged.pop(word)
+            merged["properties"] = copy.deepcopy({**merged.get("properties", {}), **fields})
+            for name, value in defaults.items():
+                merged["properties"][name]["default"] = value
     return {key: expand(value, pieces) for key, value in merged.items()}
 
 
