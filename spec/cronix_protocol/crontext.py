@@ -96,6 +96,8 @@ def _field(word: str, bounds: FieldRange) -> tuple[int, bool]:
 
 def _item(item: str, bounds: FieldRange) -> tuple[int, bool]:
     """One of: value, low-high, star, each with an optional /step."""
+    if item == "*":
+        return (2 << bounds.high) - (1 << bounds.low), True
     span, *steps = item.split("/")
     low_text, *high_texts = span.split("-")
     starred = low_text in ("*", "?")
@@ -103,10 +105,10 @@ def _item(item: str, bounds: FieldRange) -> tuple[int, bool]:
         low, high = bounds.low, bounds.high
     else:
         low = high = _number(low_text, bounds)
-        if high_texts:
-            high = _number(high_texts[0], bounds)
         if len(high_texts) > 1:
             raise ScheduleInvalid(f"too many hyphens: {item}")
+        if high_texts:
+            high = _number(high_texts[0], bounds)
     step = 1
     if len(steps) > 1:
         raise ScheduleInvalid(f"too many slashes: {item}")
@@ -115,10 +117,9 @@ def _item(item: str, bounds: FieldRange) -> tuple[int, bool]:
         high = high if high_texts else bounds.high
         starred = starred and step <= 1
     _check_span(low, high, step, item, bounds)
-    bits = 0
-    for value in range(low, high + 1, step):
-        bits |= 1 << value
-    return bits, starred
+    if step == 1:
+        return (2 << high) - (1 << low), starred
+    return sum(1 << value for value in range(low, high + 1, step)), starred
 
 
 def _check_span(low: int, high: int, step: int, item: str, bounds: FieldRange) -> None:

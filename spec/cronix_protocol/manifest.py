@@ -16,7 +16,6 @@ from cronix_protocol.faults import Fault, FaultLog, ManifestInvalid, path_segmen
 from cronix_protocol.fieldreader import FieldReader, json_type, text_or
 from cronix_protocol.schedule import ScheduleInvalid, parse_schedule
 from cronix_protocol.strictjson import MAX_BYTES, decode_json
-from cronix_protocol.targeturl import protocol_fault
 
 __all__ = [
     "MAX_BYTES",
@@ -43,6 +42,8 @@ SCOPES = ("host", "global")
 
 _NAME = re.compile(r"^[a-z][a-z0-9-]{0,62}$")
 _SECRET_REF = re.compile(r"^[a-zA-Z][a-zA-Z0-9_:./-]{0,127}$")
+_HTTP_URL = re.compile(r"https?://([^/?#]*)", re.IGNORECASE | re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NAME_RULE = "small letters, digits and -, a letter first, at most 63 characters"
 
 
@@ -183,9 +184,20 @@ def _request(reader: FieldReader, log: FaultLog) -> Request:
         reader.fault("url", "is required: the http(s) URL to call", "invalid_value")
     elif (value := reader.raw("url")) is not None:
         url = text_or(value, reader.path("url"), "", log)
-        if isinstance(value, str) and (wrong := protocol_fault(value)) is not None:
+        if isinstance(value, str) and (wrong := _url_fault(value)) is not None:
             reader.fault("url", f"{quoted(value)} {wrong}", "invalid_format" if value else "invalid_value")
     return Request(method, url, _headers(reader, log), reader.string("body", ""))
+
+
+def _url_fault(url: str) -> str | None:
+    """Why the protocol refuses the URL, or None; whether it can be sent as it stands is asked of each job."""
+    parts = _HTTP_URL.match(url)
+    if parts is None:
+        return "must start with http:// or https://"
+    if _CONTROL.search(url):
+        return "has a control character in it"
+    host = parts[1].rpartition("@")[2]
+    return "has no host; write https://HOST/PATH" if host[:1] in ("", ":") else None
 
 
 def _headers(reader: FieldReader, log: FaultLog) -> tuple[tuple[str, str], ...]:

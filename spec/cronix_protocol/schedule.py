@@ -8,6 +8,7 @@ library refuses is refused with its own words, so that a reader finds what `kube
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from itertools import pairwise
 
 from cronix_protocol.crontext import FIVE_FIELDS, WHITE_SPACE, ScheduleInvalid, parse_fields
@@ -20,7 +21,7 @@ __all__ = ["MAX_LENGTH", "Schedule", "ScheduleInvalid", "parse_schedule"]
 MAX_LENGTH = 256
 MIN_EVERY_SECONDS = 60
 _NANOSECONDS = 1_000_000_000
-_SHORTCUTS = {
+SHORTCUTS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
     "@monthly": "0 0 1 * *",
@@ -45,6 +46,11 @@ class Schedule:
     kubernetes: str
     fields: Fields | None
     every_seconds: int
+
+    @property
+    def in_protocol(self) -> bool:
+        """False for what Kubernetes reads and other hosts of the protocol do not, such as `@every 1h30m`."""
+        return self.fields is not None or _protocol_duration(self.text.removeprefix("@every")) is not None
 
     @property
     def never_fires(self) -> bool:
@@ -96,6 +102,12 @@ def parse_schedule(text: str) -> Schedule:
     """
     if len(text) > MAX_LENGTH:
         raise ScheduleInvalid(f"the schedule is {len(text)} characters long, at most {MAX_LENGTH} are read")
+    return _parse(text)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Schedule:
+    """An operator reads the same manifest again every few minutes; a Schedule never changes."""
     trimmed = text.strip(WHITE_SPACE)
     if not text:
         raise ScheduleInvalid("empty spec string", f"write {FIVE_FIELDS}, for example 0 2 * * *")
@@ -106,7 +118,7 @@ def parse_schedule(text: str) -> Schedule:
         )
     if not trimmed.startswith("@"):
         return Schedule(trimmed, trimmed, parse_fields(trimmed), 0)
-    if (expansion := _SHORTCUTS.get(trimmed)) is not None:
+    if (expansion := SHORTCUTS.get(trimmed)) is not None:
         return Schedule(trimmed, trimmed, parse_fields(expansion), 0)
     if trimmed.startswith("@every"):
         return _every(trimmed)
@@ -183,8 +195,8 @@ def _every_reason(trimmed: str, error: DurationInvalid) -> str:
 
 def _advice_for_descriptor(trimmed: str) -> str:
     lowered = trimmed.lower()
-    if lowered in _SHORTCUTS or lowered.startswith("@every"):
+    if lowered in SHORTCUTS or lowered.startswith("@every"):
         return f"write it in small letters: {lowered}"
     if lowered == "@reboot":
         return "a cluster has no reboot: write a time"
-    return f"write one of {' '.join(_SHORTCUTS)}, @every 5m, or {FIVE_FIELDS}"
+    return f"write one of {' '.join(SHORTCUTS)}, @every 5m, or {FIVE_FIELDS}"
