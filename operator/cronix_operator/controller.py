@@ -1,0 +1,249 @@
+"""Which app is due, one walk at a time per app, and what to write down afterwards; the only holder of state.
+
+Every trigger (a changed CronixApp, a changed CronJob, a timer) means only "this app is due": the walk reads the level.
+A failure of one app, of whatever kind, ends in that app's condition and leaves the others alone (promise 7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from cronix_operator.core.announce import Announcement, announce
+from cronix_operator.core.app import GROUP, KIND, parse_app
+from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
+from cronix_operator.core.memory import Memory, fingerprint, recalled
+from cronix_operator.core.model import App, KubeObject, Now
+from cronix_operator.core.outcome import Outcome
+from cronix_operator.core.render import spec_hash
+from cronix_operator.core.settle import Answer, after_attempt
+from cronix_operator.core.status import patch_for, summarize
+from cronix_operator.reconcile import Ports, ask, reconcile
+from cronix_operator.workqueue import WorkQueue
+
+logger = logging.getLogger("cronix.operator")
+
+Key = tuple[str, str]
+STATUS_COALESCE_SECONDS = 10.0
+FIRST_BACKOFF_SECONDS = 5.0
+MAX_BACKOFF_SECONDS = 600.0
+_READ_ANNOTATIONS = "cronix.dev/"
+
+
+class StatusPort(Protocol):
+    async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool: ...
+
+
+class EventPort(Protocol):
+    async def post(self, app: App, event: Announcement, now: datetime, monotonic: Callable[[], float]) -> None: ...
+
+
+@dataclasses.dataclass(slots=True)
+class Tenant:
+    """One CronixApp as last seen: its body, what the core remembers of it, the status last written, failed walks in a row."""
+
+    body: Mapping[str, Any]
+    memory: Memory
+    status: Mapping[str, Any]
+    failures: int = 0
+
+
+class Controller:
+    """Feeds due apps to the corridor. Call `start` once inside the event loop, `stop` at the end."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        status: StatusPort,
+        events: EventPort,
+        *,
+        now: Callable[[], Now],
+        jitter: Callable[[], float],
+        workers: int,
+        resync_seconds: float,
+    ) -> None:
+        self._ports = ports
+        self._status = status
+        self._events = events
+        self._now = now
+        self._jitter = jitter
+        self._workers = workers
+        self._resync_seconds = resync_seconds
+        self._tenants: dict[Key, Tenant] = {}
+        self._queue: WorkQueue[Key] = WorkQueue(lambda: now().monotonic)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.last_turn_monotonic = now().monotonic
+
+    def start(self) -> None:
+        """Start the workers and the heartbeat that the liveness probe looks at."""
+        self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._workers)]
+        self._tasks.append(asyncio.create_task(self._beat(), name="heartbeat"))
+
+    async def stop(self) -> None:
+        """Cancel the workers; a walk that is cut short is repeated by the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def saw_app(self, body: Mapping[str, Any], *, deleted: bool) -> None:
+        """A CronixApp appeared, changed or went. Its CronJobs need no call when it goes: garbage collection has them."""
+        meta = body["metadata"]
+        key = (meta["namespace"], meta["name"])
+        tenant = self._tenants.get(key)
+        if deleted or meta.get("deletionTimestamp"):
+            self._tenants.pop(key, None)
+            self._queue.forget(key)
+            return
+        if tenant is None or tenant.body["metadata"]["uid"] != meta["uid"]:
+            status = dict(body.get("status") or {})
+            self._tenants[key] = Tenant(body, recalled(status), status)
+            self._queue.add(key)
+            return
+        changed = _asks(tenant.body) != _asks(body)
+        tenant.body = body
+        if changed:
+            tenant.failures = 0
+            self._queue.add(key)
+
+    def saw_cron_job(self, body: KubeObject, *, deleted: bool) -> None:
+        """A CronJob that carries our label changed: due at once when somebody else did it, soon when only its runs moved."""
+        key = self._owner_of(body)
+        tenant = self._tenants.get(key) if key else None
+        if key is None or tenant is None:
+            return
+        known = tenant.memory.pairs.get(body["metadata"]["name"])
+        ours = (
+            known is not None
+            and known.uid == body["metadata"]["uid"]
+            and known.live == spec_hash(body["spec"])
+            and known.metadata == fingerprint(body)
+        )
+        if deleted or not ours:
+            self._queue.add(key)
+        elif (body.get("status") or {}) != known.status:  # type: ignore[union-attr]  # ours implies known
+            self._queue.add(key, STATUS_COALESCE_SECONDS)
+
+    def _owner_of(self, body: KubeObject) -> Key | None:
+        meta = body["metadata"]
+        for owner in meta.get("ownerReferences") or []:
+            if owner.get("kind") == KIND and str(owner.get("apiVersion", "")).startswith(f"{GROUP}/"):
+                return (meta["namespace"], owner["name"])
+        # The reference was taken away: whoever has this object among the last writes is its owner.
+        for key, tenant in self._tenants.items():
+            if key[0] == meta["namespace"] and meta["name"] in tenant.memory.pairs:
+                return key
+        return None
+
+    async def _beat(self) -> None:
+        while True:
+            self.last_turn_monotonic = self._now().monotonic
+            await asyncio.sleep(1)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                await self._process(key)
+            except Exception:  # promise 7: whatever one app provokes, the worker lives on
+                logger.exception("walk failed", extra={"namespace": key[0], "app": key[1]})
+                self._queue.add(key, self._backoff(key))
+            finally:
+                self._queue.done(key)
+
+    def _backoff(self, key: Key) -> float:
+        tenant = self._tenants.get(key)
+        failures = 0
+        if tenant is not None:
+            failures, tenant.failures = tenant.failures, tenant.failures + 1
+        return float(min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**failures))
+
+    async def _process(self, key: Key) -> None:
+        tenant = self._tenants.get(key)
+        if tenant is None:
+            return
+        now = self._now()
+        try:
+            app = parse_app(tenant.body)
+        except Stalled as exc:
+            await self._refuse(key, tenant, exc, now)
+            return
+        answer = await ask(app, tenant.memory, now, self._ports)
+        outcome, memory = await self._walk(app, tenant.memory, answer, now)
+        fault = outcome.source_fault if isinstance(outcome, Outcome) else outcome
+        tenant.memory = after_attempt(app, memory, answer, fault, now, self._jitter())
+        if self._tenants.get(key) is tenant:
+            await self._tell(app, tenant, outcome)
+            self._queue.add(key, self._next_look(app, tenant, outcome, answer))
+
+    async def _walk(
+        self, app: App, memory: Memory, answer: Answer, now: Now
+    ) -> tuple[Outcome | ReconcileError, Memory]:
+        try:
+            return await reconcile(app, memory, answer, now, self._ports)
+        except ReconcileError as exc:
+            return exc, memory
+        except Exception as exc:  # promise 7: told in this app's condition, and the others go on
+            logger.exception("unexpected failure", extra={"namespace": app.namespace, "app": app.name})
+            text = f"the operator failed on this app ({type(exc).__name__}); its log has the details"
+            return Waiting("InternalError", text), memory
+
+    def _next_look(self, app: App, tenant: Tenant, outcome: Outcome | ReconcileError, answer: Answer) -> float:
+        now = self._now().monotonic
+        waits = [self._resync_seconds]
+        if not app.suspend:
+            waits.append(max(0.0, tenant.memory.next_fetch_monotonic - now))
+        if isinstance(outcome, Outcome):
+            tenant.failures = 0
+            if outcome.retry_after_seconds is not None:
+                waits.append(outcome.retry_after_seconds)
+        elif not answer.asked or outcome is not answer.fault:
+            waits.append(self._backoff(app.key))  # the API server refused a step, not the source
+        return max(0.1, min(waits))
+
+    async def _tell(self, app: App, tenant: Tenant, outcome: Outcome | ReconcileError) -> None:
+        now = self._now()
+        status = summarize(app, tenant.memory, outcome, tenant.status, now.utc)
+        patch = patch_for(status, tenant.status)
+        if patch is not None and await self._status.patch_status(app.namespace, app.name, patch):
+            # Only what was really written is remembered: a refused write is tried again by the next walk.
+            tenant.status = {**{k: v for k, v in tenant.status.items() if k not in patch["status"]}, **status}
+        for event in announce(outcome):
+            logger.log(
+                logging.INFO if event.type == "Normal" else logging.WARNING,
+                event.message,
+                extra={"namespace": app.namespace, "app": app.name, "reason": event.reason},
+            )
+            await self._events.post(app, event, now.utc, lambda: self._now().monotonic)
+
+    async def _refuse(self, key: Key, tenant: Tenant, fault: Stalled, now: Now) -> None:
+        """An unreadable spec: say so; nothing else can be done until it is edited."""
+        meta = tenant.body["metadata"]
+        condition = {
+            "status": {
+                "observedGeneration": meta.get("generation", 0),
+                "conditions": [
+                    {
+                        "type": kind,
+                        "status": state,
+                        "reason": fault.reason,
+                        "message": fault.message[:1024],
+                        "observedGeneration": meta.get("generation", 0),
+                        "lastTransitionTime": now.utc.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                    }
+                    for kind, state in (("Ready", "False"), ("Stalled", "True"))
+                ],
+            }
+        }
+        await self._status.patch_status(*key, condition)
+
+
+def _asks(body: Mapping[str, Any]) -> tuple[object, ...]:
+    """What a person can change on a CronixApp that asks for a walk: the spec (by generation) and our annotations."""
+    meta = body["metadata"]
+    annotations = meta.get("annotations") or {}
+    ours = tuple(sorted((k, v) for k, v in annotations.items() if k.startswith(_READ_ANNOTATIONS)))
+    return (meta["uid"], meta.get("generation"), ours)

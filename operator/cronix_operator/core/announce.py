@@ -1,0 +1,61 @@
+"""Which Events one walk is worth; Outcome in, sentences out; no I/O."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import Literal
+
+from cronix_operator.core.errors import ReconcileError
+from cronix_operator.core.outcome import Outcome
+
+MAX_EVENTS = 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Announcement:
+    """An Event to be: `reason` is the same word as in the plan and the condition."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def announce(outcome: Outcome | ReconcileError) -> list[Announcement]:
+    """The Events of one walk, at most ten: what was written and why, what was refused, what waits for a person."""
+    if isinstance(outcome, ReconcileError):
+        return [Announcement("Warning", outcome.reason, outcome.message)]
+    events = _applied(outcome) + _repairs(outcome)
+    if outcome.source_fault is not None:
+        events.append(Announcement("Warning", outcome.source_fault.reason, outcome.source_fault.message))
+    for fault in (*outcome.faults, *outcome.refused):
+        where = fault.job if fault.index is None else f"{fault.job}/{fault.index}"
+        events.append(Announcement("Warning", fault.reason, f'job "{where}": {fault.message}'))
+    events += [Announcement("Warning", reason, message) for reason, message in outcome.warnings.values()]
+    return events[:MAX_EVENTS]
+
+
+def _applied(outcome: Outcome) -> list[Announcement]:
+    made = [d.change for d in outcome.done if d.fault is None and d.change.reason != "Drifted"]
+    if not made:
+        return []
+    counts: Counter[str] = Counter(change.verb for change in made)
+    words = {"create": "created", "update": "updated", "delete": "deleted", "suspend": "suspended until its run ends"}
+    text = ", ".join(f"{counts[verb]} {word}" for verb, word in words.items() if counts[verb])
+    names = ", ".join(change.name for change in made[:3]) + ("…" if len(made) > 3 else "")
+    return [Announcement("Normal", "ManifestApplied", f"{text} ({names}) for {outcome.digest[:19]}")]
+
+
+def _repairs(outcome: Outcome) -> list[Announcement]:
+    events = []
+    for done in outcome.done:
+        if done.fault is not None or done.change.reason != "Drifted":
+            continue
+        fields = ", ".join(done.change.fields)
+        if done.mutated:
+            text = f'CronJob "{done.change.name}": something in the cluster rewrites {fields} on every write; left as it is'
+            events.append(Announcement("Warning", "ServerMutation", text))
+        else:
+            text = f'CronJob "{done.change.name}": {fields} was changed by someone else; put back'
+            events.append(Announcement("Warning", "DriftRepaired", text))
+    return events

@@ -1,0 +1,55 @@
+"""From a Service object to the manifest's URL; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cronix_operator.core.errors import Stalled
+from cronix_operator.core.model import App, Endpoint, ServiceSource
+
+
+def service_endpoint(app: App, source: ServiceSource, service: Mapping[str, Any]) -> Endpoint:
+    """The manifest URL at an own-namespace Service; raises Stalled when the port is not clear.
+
+    The address is the Service's own ClusterIP, so no DNS answer decides where a key's signature goes (attack S3); a
+    headless Service has none and is looked up. ExternalName is refused: it is a redirect to any host (attack S9).
+    """
+    spec = service.get("spec") or {}
+    if spec.get("type") == "ExternalName":
+        raise Stalled(
+            "ServiceExternalName", f'Service "{source.name}" is of type ExternalName; use spec.source.url instead'
+        )
+    port = _port(source, spec.get("ports") or [])
+    scheme = source.scheme or _scheme(port)
+    base = f"{scheme}://{source.name}.{app.namespace}.svc:{port['port']}"
+    cluster_ip = spec.get("clusterIP")
+    return Endpoint(
+        url=base + source.path,
+        connect_host=cluster_ip if cluster_ip and cluster_ip != "None" else None,
+        service_base_url=base,
+        own_namespace_service=True,
+    )
+
+
+def _port(source: ServiceSource, ports: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    listed = ", ".join(f"{p['port']}" + (f" ({p['name']})" if p.get("name") else "") for p in ports) or "none"
+    if source.port is None:
+        if len(ports) != 1:
+            raise Stalled(
+                "PortUnclear",
+                f'Service "{source.name}" has several ports ({listed}); write spec.source.service.port',
+            )
+        return ports[0]
+    for port in ports:
+        if source.port in (port["port"], port.get("name")):
+            return port
+    raise Stalled("PortNotFound", f'Service "{source.name}" has no port "{source.port}"; it has {listed}')
+
+
+def _scheme(port: Mapping[str, Any]) -> str:
+    protocol = str(port.get("appProtocol") or "").lower().rpartition("/")[2]
+    if protocol in {"http", "https"}:
+        return protocol
+    name = str(port.get("name") or "")
+    return "https" if name == "https" or name.startswith("https-") or port["port"] == 443 else "http"

@@ -1,0 +1,30 @@
+"""Errors sorted by what happens next, not by where they arose.
+
+A `reason` is one CamelCase word, used verbatim in the condition, the Event, the metric label and the test.
+"""
+
+from __future__ import annotations
+
+
+class ReconcileError(Exception):
+    """Something kept the app from being in step; the CronJobs that exist stay as they are.
+
+    `reason`: one CamelCase word. `message`: what is wrong, where, and what to write instead.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Stalled(ReconcileError):
+    """An input must change before trying again is worth anything; polling goes on at the interval all the same."""
+
+
+class Waiting(ReconcileError):
+    """Something outside has to recover; tried again after `retry_after_seconds`, or with growing pauses when None."""
+
+    def __init__(self, reason: str, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(reason, message)
+        self.retry_after_seconds = retry_after_seconds

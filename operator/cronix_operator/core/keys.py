@@ -1,0 +1,75 @@
+"""Which keys a fetch or a job may use, and in what order; names and references only, never bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from cronix_operator.core.errors import Stalled
+from cronix_operator.core.model import App, SecretKey, SigningKey
+
+DEFAULT_KEY_NAMES = ("current", "previous")
+MIN_KEY_BYTES = 16  # shorter keys work but are told (WeakKey): below this, guessing becomes thinkable
+_DATA_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+
+
+class KeyNotMapped(Exception):
+    """The manifest names a key that the CronixApp does not offer; `name` is that name, `offered` what there is."""
+
+    def __init__(self, name: str, offered: Sequence[str]) -> None:
+        super().__init__(name)
+        self.name = name
+        self.offered = tuple(offered)
+
+
+def fetch_keys(app: App, data_keys: Collection[str], refs: Sequence[str]) -> tuple[SigningKey, ...]:
+    """The keys that may sign the manifest fetch, best first; raises Stalled(KeyNotFound) when there is none.
+
+    `data_keys`: the data keys of `signing.secretRef`'s Secret (unused with `signing.keys`). `refs`: the `secret_refs` of
+    the last good manifest; before the first one only `current`, `previous` or any other key can be tried.
+    """
+    if app.signing_secret is None:
+        return app.signing_keys
+    names = [name for name in (*refs, *DEFAULT_KEY_NAMES) if name in data_keys] or sorted(data_keys)
+    if not names:
+        raise Stalled(
+            "KeyNotFound", f'Secret "{app.signing_secret}" has no data keys; put the signing key under "current"'
+        )
+    return tuple(_of_secret(app.signing_secret, name) for name in dict.fromkeys(names))
+
+
+def job_keys(app: App, refs: Sequence[str]) -> tuple[SigningKey, ...]:
+    """The keys mounted into a job's signer, first one signs; raises KeyNotMapped for a name the CronixApp has not got.
+
+    Order is the CronixApp's; the manifest's `secret_refs` narrow it when they name any. For a whole Secret
+    (`signing.secretRef`) the names are its data keys, so any legal data key is taken at its word and mounted `optional`.
+    """
+    if app.signing_secret is not None:
+        for name in refs:
+            if not _DATA_KEY.fullmatch(name):
+                raise KeyNotMapped(name, ())
+        return tuple(_of_secret(app.signing_secret, name) for name in (refs or DEFAULT_KEY_NAMES))
+    offered = {key.name: key for key in app.signing_keys}
+    for name in refs:
+        if name not in offered:
+            raise KeyNotMapped(name, list(offered))
+    return tuple(key for key in app.signing_keys if not refs or key.name in refs)
+
+
+def _of_secret(secret: str, name: str) -> SigningKey:
+    return SigningKey(name, SecretKey(secret, name))
+
+
+def clean_key(raw: bytes) -> str | None:
+    """The key's text with one trailing newline stripped; None when nothing is left or it is not UTF-8.
+
+    The signer and the SDK do the same, so `echo secret > file` and `printf` agree on both sides.
+    """
+    for ending in (b"\r\n", b"\n"):
+        if raw.endswith(ending):
+            raw = raw[: -len(ending)]
+            break
+    try:
+        return raw.decode("utf-8") or None
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,82 @@
+"""What the operator remembers of one app between two walks down the corridor; frozen, replaced as a whole.
+
+Nothing here is needed for safety: a restart forgets it all and the next walk is merely more careful (a prune starts to
+count again). What saves writes over a restart (`pairs`) is read back from the CronixApp's status.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from cronix_operator.core.model import Endpoint
+from cronix_operator.core.prune import Absence
+from cronix_protocol.manifest import Manifest
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Known:
+    """One CronJob as last written or found in step: spec hashes of what we rendered and of what the server made of it.
+
+    `metadata` and `status` let an event be told from our own echo; they do not outlive the process.
+    """
+
+    uid: str
+    rendered: str
+    live: str
+    metadata: str = ""
+    status: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def fingerprint(live: Mapping[str, Any]) -> str:
+    """The part of an object's metadata that people and tools write, in a form that can be compared."""
+    meta = live["metadata"]
+    parts = (meta.get(part) for part in ("labels", "annotations", "ownerReferences", "finalizers"))
+    return json.dumps([*parts, meta.get("deletionTimestamp")], sort_keys=True)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Good:
+    """The last manifest that was accepted: its digest, where it came from, when it was fetched and when it changed."""
+
+    manifest: Manifest
+    digest: str
+    endpoint: Endpoint | None
+    fetched_at: datetime
+    changed_at: datetime
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Memory:
+    """`generation` and `reconcile_at`: the last ones handled; another value makes a fetch due at once.
+
+    `absences`: owned CronJobs that the manifest did not name. `repairs`: CronJob name → monotonic seconds of its recent
+    repairs.
+    """
+
+    generation: int = -1
+    reconcile_at: str | None = None
+    approve_prune: str | None = None
+    good: Good | None = None
+    next_fetch_monotonic: float = 0.0
+    consecutive_failures: int = 0
+    pairs: Mapping[str, Known] = dataclasses.field(default_factory=dict)
+    absences: Mapping[str, Absence] = dataclasses.field(default_factory=dict)
+    repairs: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+
+
+def recalled(status: Mapping[str, Any]) -> Memory:
+    """The memory an operator starts with: the hash pairs it wrote into status before it was restarted.
+
+    Status is written by us alone, but anybody may edit it: a forged pair can at worst hide one drift until the next
+    change, and a row that makes no sense is skipped.
+    """
+    pairs = {}
+    for row in status.get("jobs") or []:
+        rendered, _, live = str(row.get("specHash", "")).partition("/")
+        if rendered and live and row.get("cronJobName") and row.get("cronJobUID"):
+            pairs[row["cronJobName"]] = Known(uid=row["cronJobUID"], rendered=rendered, live=live)
+    return Memory(pairs=pairs)

@@ -1,0 +1,106 @@
+"""What one walk down the corridor came to; built from the plan and what executing it gave."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from cronix_operator.core.errors import ReconcileError
+from cronix_operator.core.memory import Known, Memory, fingerprint
+from cronix_operator.core.model import Desired, DesiredCronJob, Done, JobFault, KubeObject, Now, Plan
+from cronix_operator.core.plan import CONTESTED_WINDOW_SECONDS
+from cronix_operator.core.prune import Verdict
+from cronix_operator.core.render import spec_hash
+from cronix_operator.core.settle import Settled
+
+REFUSED_RETRY_SECONDS = 30.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """`in_step`: every CronJob that is as desired now. `faults`: cannot be made. `refused`: the server said no.
+
+    `warnings`: abnormal-true conditions as type → (reason, message). `retry_after_seconds`: the earliest time at which
+    another walk is needed although nothing happens, or None.
+    """
+
+    digest: str
+    manifest_changed: bool
+    source_fault: ReconcileError | None
+    job_names: tuple[str, ...]
+    in_step: tuple[tuple[DesiredCronJob, KubeObject], ...]
+    faults: tuple[JobFault, ...]
+    refused: tuple[JobFault, ...]
+    done: tuple[Done, ...]
+    warnings: Mapping[str, tuple[str, str]]
+    pending_prune: int
+    retry_after_seconds: float | None
+
+
+def conclude(
+    memory: Memory, settled: Settled, desired: Desired, verdict: Verdict, plan: Plan, results: Sequence[Done]
+) -> Outcome:
+    """The Outcome of a walk whose plan was executed with these results."""
+    before = memory.good
+    in_step = [*plan.unchanged]
+    in_step += [(d.change.desired, d.live) for d in results if d.change.desired and d.live and d.fault is None]
+    refused = tuple(d.fault for d in results if d.fault is not None)
+    waits = [hold.retry_after_seconds for hold in plan.holds if hold.retry_after_seconds is not None]
+    waits += [REFUSED_RETRY_SECONDS] if refused else []
+    waits += [10.0 for d in results if d.change.verb == "suspend"]
+    return Outcome(
+        digest=settled.good.digest,
+        manifest_changed=before is None or before.digest != settled.good.digest,
+        source_fault=settled.fault,
+        job_names=desired.job_names,
+        in_step=tuple(in_step),
+        faults=(*desired.faults, *plan.conflicts),
+        refused=refused,
+        done=tuple(results),
+        warnings=_warnings(plan, verdict),
+        pending_prune=sum(hold.reason in {"PruneBlocked", "PruneUnconfirmed", "RunActive"} for hold in plan.holds),
+        retry_after_seconds=min(waits, default=None),
+    )
+
+
+def _warnings(plan: Plan, verdict: Verdict) -> dict[str, tuple[str, str]]:
+    warnings: dict[str, tuple[str, str]] = {}
+    if verdict.blocked:
+        names = ", ".join(sorted(verdict.blocked)[:5])
+        warnings["PruneBlocked"] = (
+            "PruneBlocked",
+            f"the manifest no longer names {len(verdict.blocked)} CronJobs ({names}…), more than spec.prune.maxDeletePercent; "
+            f"nothing is deleted. If it is meant: kubectl annotate cxa NAME --overwrite cronix.dev/approve-prune={verdict.approval}",
+        )
+    contested = [hold for hold in plan.holds if hold.reason == "DriftContested"]
+    if contested:
+        warnings["DriftContested"] = ("DriftContested", contested[0].message)
+    return warnings
+
+
+def remember(memory: Memory, settled: Settled, plan: Plan, results: Sequence[Done], now: Now) -> Memory:
+    """The memory after a walk: the good manifest, the pair of each write, and which repairs were just made."""
+    pairs = {want.name: _known(want, live) for want, live in plan.unchanged}
+    repairs = {
+        name: recent
+        for name, times in memory.repairs.items()
+        if (recent := tuple(t for t in times if now.monotonic - t < CONTESTED_WINDOW_SECONDS))
+    }
+    for done in results:
+        want = done.change.desired
+        if want is None or done.live is None or done.fault is not None:
+            continue
+        pairs[want.name] = _known(want, done.live)
+        if done.change.reason == "Drifted":
+            repairs[want.name] = (*repairs.get(want.name, ()), now.monotonic)
+    return dataclasses.replace(memory, good=settled.good, pairs=pairs, repairs=repairs)
+
+
+def _known(want: DesiredCronJob, live: KubeObject) -> Known:
+    return Known(
+        uid=live["metadata"]["uid"],
+        rendered=want.spec_hash,
+        live=spec_hash(live["spec"]),
+        metadata=fingerprint(live),
+        status=live.get("status") or {},
+    )

@@ -1,0 +1,198 @@
+"""App and Manifest in, Desired CronJobs out; no I/O.
+
+Every field that the API server would default is written, so that it returns exactly what was sent and a comparison of
+two dicts is the whole drift check (tried on 1.34: `diff` empty). What cannot be rendered becomes a JobFault; the other
+jobs go on.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from cronix_operator.core import budget, naming, podspec, targets
+from cronix_operator.core.app import API_VERSION, KIND
+from cronix_operator.core.keys import KeyNotMapped, job_keys
+from cronix_operator.core.model import App, Desired, DesiredCronJob, Endpoint, JobFault, JobKnobs, Limits
+from cronix_protocol.canonical import job_hash, normalized_job
+from cronix_protocol.jobfaults import kubernetes_faults
+from cronix_protocol.jobfile import dump_job_file
+from cronix_protocol.manifest import Job, Manifest
+from cronix_protocol.schedule import parse_schedule
+
+# One env string of the kernel is at most 128 KiB (measured: 131,060 bytes); half of it is generous for a job.
+MAX_JOB_FILE_BYTES = 64 * 1024
+MAX_BUDGET_SECONDS = 24 * 3600
+
+
+class _Unrenderable(Exception):
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+def render(
+    app: App, manifest: Manifest, endpoint: Endpoint | None, limits: Limits, time_zones: Collection[str]
+) -> Desired:
+    """All CronJobs the manifest asks for within what the CronixApp allows, and a fault for each one that cannot be.
+
+    `time_zones`: the zone names Kubernetes knows (asking the file system is I/O, so it is an argument).
+    """
+    cron_jobs: list[DesiredCronJob] = []
+    faults: list[JobFault] = []
+    for job in manifest.jobs:
+        found = kubernetes_faults(job, time_zones)
+        if found:
+            faults.extend(JobFault(job.name, None, fault.code, f"{fault.path}: {fault.message}") for fault in found)
+            continue
+        for index in range(len(job.schedules)):
+            try:
+                cron_jobs.append(_cron_job(app, job, index, endpoint, limits))
+            except (_Unrenderable, targets.TargetRefused) as exc:
+                faults.append(JobFault(job.name, index, exc.reason, exc.message))
+    return Desired(tuple(cron_jobs), tuple(faults), tuple(job.name for job in manifest.jobs))
+
+
+def spec_hash(spec: Mapping[str, Any]) -> str:
+    """64 bits over a CronJob spec's canonical JSON, as 16 hex digits; equal iff the specs are."""
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def knobs_for(app: App, job: str) -> JobKnobs:
+    """The CronixApp's knobs for one job: the first override that says a field wins, then `jobDefaults`."""
+    layers = [o.knobs for o in app.overrides if any(fnmatch.fnmatchcase(job, glob) for glob in o.jobs)]
+    layers.append(app.job_defaults)
+    merged: dict[str, Any] = {}
+    for field in JobKnobs.__dataclass_fields__:
+        merged[field] = next((v for layer in layers if (v := getattr(layer, field)) is not None), None)
+    return JobKnobs(**merged)
+
+
+def _cron_job(app: App, job: Job, index: int, endpoint: Endpoint | None, limits: Limits) -> DesiredCronJob:
+    knobs = knobs_for(app, job.name)
+    name = naming.cron_job_name(app.app, job.name, index)
+    labels = naming.labels(app.app, job.name, index)
+    schedule = parse_schedule(job.schedules[index])
+    fingerprint = job_hash(job, index)
+    seconds = _budget(job, knobs)
+    try:
+        keys = podspec.mounted_keys(job_keys(app, job.secret_refs))
+    except KeyNotMapped as exc:
+        raise _Unrenderable("KeyNotMapped", _key_advice(exc, app)) from exc
+    fire = _fire(app, job, name, endpoint, knobs, seconds)
+    text = dump_job_file(
+        app=app.app,
+        job=normalized_job(job),
+        secret_refs=[f"file:{key.file}" for key in keys],
+        schedule_index=index,
+        fire=fire,
+    )
+    if len(text.encode()) > MAX_JOB_FILE_BYTES:
+        raise _Unrenderable(
+            "JobTooLarge",
+            f"the job file is {len(text.encode())} bytes, at most {MAX_JOB_FILE_BYTES}; shorten request.body",
+        )
+    pod = podspec.pod_template(app.connection, knobs, labels, keys, text, seconds, limits)
+    spec = _spec(app, job, schedule.kubernetes, knobs, labels, seconds, pod)
+    body = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": _metadata(app, job, name, labels, fingerprint),
+        "spec": spec,
+    }
+    return DesiredCronJob(name, job.name, index, schedule.kubernetes, job.timezone, body, spec_hash(spec), fingerprint)
+
+
+def _budget(job: Job, knobs: JobKnobs) -> int:
+    seconds = budget.retry_budget_seconds(job.policy, knobs.jitter_seconds or 0)
+    if seconds > MAX_BUDGET_SECONDS:
+        raise _Unrenderable(
+            "BudgetTooLong",
+            f"policy: all attempts with their pauses take up to {seconds} s, at most {MAX_BUDGET_SECONDS}; "
+            "lower policy.retries.max_seconds or max_attempts",
+        )
+    return seconds
+
+
+def _key_advice(exc: KeyNotMapped, app: App) -> str:
+    if app.signing_secret is not None:
+        return f'auth.secret_refs: "{exc.name}" cannot be a data key of Secret "{app.signing_secret}"; map it with spec.signing.keys'
+    return (
+        f'auth.secret_refs: the manifest asks for key "{exc.name}", spec.signing.keys offers {", ".join(exc.offered)}; '
+        f"add {{name: {exc.name}, secretKeyRef: …}} or correct the manifest"
+    )
+
+
+def _fire(app: App, job: Job, name: str, endpoint: Endpoint | None, knobs: JobKnobs, seconds: int) -> dict[str, object]:
+    target = targets.decide_target(app, endpoint, job.request.url)
+    fire: dict[str, object] = {
+        "cronjob": name,
+        "app_uid": app.uid,
+        "starting_deadline_seconds": knobs.starting_deadline_seconds or podspec.STARTING_DEADLINE_SECONDS,
+        "active_deadline_seconds": budget.job_deadline_seconds(seconds),
+    }
+    if target.base_url is not None:
+        fire["target_base_url"] = target.base_url
+    if knobs.jitter_seconds:
+        fire["jitter_seconds"] = knobs.jitter_seconds
+    if knobs.retry_on:
+        fire["retry_on"] = list(knobs.retry_on)
+    if knobs.honor_retry_after:
+        fire["honor_retry_after"] = True
+    fire.update(podspec.connection_fire(app.connection))
+    return fire
+
+
+def _metadata(app: App, job: Job, name: str, labels: Mapping[str, str], fingerprint: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "namespace": app.namespace,
+        "labels": dict(labels),
+        "annotations": {
+            naming.JOB_NAME_ANNOTATION: job.name,
+            naming.JOB_HASH_ANNOTATION: fingerprint,
+            naming.OWNER_UID_ANNOTATION: app.uid,
+        },
+        # No blockOwnerDeletion: it needs a right on cronixapps/finalizers where OwnerReferencesPermissionEnforcement is on.
+        "ownerReferences": [
+            {"apiVersion": API_VERSION, "kind": KIND, "name": app.name, "uid": app.uid, "controller": True}
+        ],
+    }
+
+
+def is_suspended(app: App, job: str, knobs: JobKnobs) -> bool:
+    """Whether a job's CronJobs are rendered with suspend: the app, the job's knobs, or `kubectl cronix suspend` says so."""
+    return app.suspend or bool(knobs.suspend) or job in app.suspended_jobs
+
+
+def _spec(
+    app: App, job: Job, schedule: str, knobs: JobKnobs, labels: Mapping[str, str], seconds: int, pod: Mapping[str, Any]
+) -> dict[str, Any]:
+    job_spec: dict[str, Any] = {
+        "activeDeadlineSeconds": budget.job_deadline_seconds(seconds),
+        "backoffLimit": budget.BACKOFF_LIMIT,
+        "podFailurePolicy": podspec.pod_failure_policy(),
+        "podReplacementPolicy": "Failed",
+        "template": pod,
+    }
+    if knobs.ttl_seconds_after_finished is not None:
+        job_spec["ttlSecondsAfterFinished"] = knobs.ttl_seconds_after_finished
+    return {
+        "schedule": schedule,
+        "timeZone": job.timezone,
+        "startingDeadlineSeconds": knobs.starting_deadline_seconds or podspec.STARTING_DEADLINE_SECONDS,
+        "concurrencyPolicy": job.policy.concurrency,
+        "suspend": is_suspended(app, job.name, knobs),
+        "successfulJobsHistoryLimit": _default(knobs.successful_jobs_history_limit, 3),
+        "failedJobsHistoryLimit": _default(knobs.failed_jobs_history_limit, 1),
+        "jobTemplate": {"metadata": {"labels": dict(labels)}, "spec": job_spec},
+    }
+
+
+def _default(value: int | None, default: int) -> int:
+    return default if value is None else value

@@ -1,0 +1,123 @@
+"""Which manifest counts: the one just fetched where it is good, else the last good one; bytes in, a verdict out.
+
+The parser is strict and knows no context; this is where a bad answer is taken as a part of life: nothing that was not
+accepted here can reach the plan, so no answer of an app can delete a CronJob by being broken (promise 2).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+
+from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
+from cronix_operator.core.memory import Good, Memory
+from cronix_operator.core.model import App, Endpoint, InlineSource, Now
+from cronix_protocol.canonical import canonical_json
+from cronix_protocol.manifest import Manifest, ManifestInvalid, parse_document, parse_manifest
+
+BACKOFF_FIRST_SECONDS = 5.0
+MAX_FAULTS_SHOWN = 5
+SIGNATURE_CODES = frozenset({"MissingSignature", "MalformedHeader", "StaleTimestamp", "SignatureMismatch"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What asking for the manifest gave: `document` (bytes, or the inline object), a `fault`, or neither: not due."""
+
+    document: object = None
+    endpoint: Endpoint | None = None
+    fault: ReconcileError | None = None
+    weak_keys: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> bool:
+        return self.fault is not None or self.document is not None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settled:
+    """`good` is the manifest to work with; `fresh` iff this very walk fetched it; `fault` why it did not."""
+
+    good: Good
+    fresh: bool
+    fault: ReconcileError | None
+
+
+def is_due(app: App, memory: Memory, now: Now) -> bool:
+    """Whether this walk asks the source: first time, spec or `reconcile-at` changed, interval over, or a retry is due."""
+    changed = memory.generation != app.generation or memory.reconcile_at != app.reconcile_at
+    return changed or memory.approve_prune != app.approve_prune or now.monotonic >= memory.next_fetch_monotonic
+
+
+def settle(app: App, memory: Memory, answer: Answer, now: Now) -> Settled:
+    """The manifest that counts; raises the fault itself when there is no good manifest to fall back on."""
+    fault = answer.fault
+    if fault is None and answer.document is not None:
+        try:
+            manifest = _accept(app, answer.document)
+        except ReconcileError as exc:
+            fault = exc
+        else:
+            return Settled(_good(memory, manifest, answer, now), fresh=True, fault=None)
+    if memory.good is None:
+        raise fault or Waiting("NotFetched", "the manifest has not been fetched yet")
+    return Settled(memory.good, fresh=False, fault=fault)
+
+
+def _accept(app: App, document: object) -> Manifest:
+    try:
+        manifest = parse_manifest(document) if isinstance(document, bytes) else parse_document(document)
+    except ManifestInvalid as exc:
+        shown = [f"{fault.path or '(document)'}: {fault.message}" for fault in exc.faults[:MAX_FAULTS_SHOWN]]
+        more = len(exc.faults) - len(shown)
+        rest = f"; and {more} more" if more else ""
+        origin = "spec.source.inline" if isinstance(app.source, InlineSource) else "the manifest"
+        raise Stalled("ManifestInvalid", f"{origin} is not valid: {'; '.join(shown)}{rest}") from exc
+    if manifest.app != app.app:
+        raise Stalled(
+            "AppMismatch",
+            f'the manifest says app "{manifest.app}", this CronixApp is for "{app.app}"; if that is the right app, '
+            f"write spec.app: {manifest.app}",
+        )
+    return manifest
+
+
+def _good(memory: Memory, manifest: Manifest, answer: Answer, now: Now) -> Good:
+    digest = "sha256:" + hashlib.sha256(canonical_json(manifest)).hexdigest()
+    before = memory.good
+    same = before is not None and before.digest == digest
+    changed_at = before.changed_at if before is not None and same else now.utc
+    return Good(manifest, digest, answer.endpoint, fetched_at=now.utc, changed_at=changed_at)
+
+
+def secret_refs(memory: Memory) -> tuple[str, ...]:
+    """Every key name the last good manifest uses, in its order."""
+    if memory.good is None:
+        return ()
+    names: Mapping[str, None] = dict.fromkeys(name for job in memory.good.manifest.jobs for name in job.secret_refs)
+    return tuple(names)
+
+
+def after_attempt(
+    app: App, memory: Memory, answer: Answer, settled_fault: ReconcileError | None, now: Now, jitter: float
+) -> Memory:
+    """The memory once the source was asked: when to ask again, and how often it has failed in a row.
+
+    `jitter`: a random number in [-1, 1), taken at the door; it moves the next look by at most a tenth of the interval.
+    """
+    if not answer.asked:
+        return memory
+    failures = memory.consecutive_failures + 1 if settled_fault else 0
+    pause = app.interval_seconds * (1 + jitter / 10)
+    if isinstance(settled_fault, Waiting):
+        growing = BACKOFF_FIRST_SECONDS * 2 ** min(failures - 1, 16)
+        pause = min(pause, settled_fault.retry_after_seconds or growing)
+    return dataclasses.replace(
+        memory,
+        generation=app.generation,
+        reconcile_at=app.reconcile_at,
+        approve_prune=app.approve_prune,
+        consecutive_failures=failures,
+        next_fetch_monotonic=now.monotonic + pause,
+    )

@@ -1,0 +1,235 @@
+"""What came of one walk in, `CronixApp.status` out; the only writer of status, and pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cronix_operator.core.errors import ReconcileError, Stalled
+from cronix_operator.core.memory import Memory
+from cronix_operator.core.model import App, DesiredCronJob, JobFault, KubeObject
+from cronix_operator.core.outcome import Outcome
+from cronix_protocol.schedule import parse_schedule
+
+MAX_ROWS = 256
+MAX_MESSAGE = 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdicts:
+    """The conditions of one walk: Ready, and the abnormal ones that are true, as type → (reason, message)."""
+
+    ready: tuple[str, str, str]
+    abnormal: Mapping[str, tuple[str, str]]
+
+
+def summarize(
+    app: App, memory: Memory, outcome: Outcome | ReconcileError, previous: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """The whole status after one walk, ready for a merge patch; what the walk could not learn is kept from `previous`."""
+    failed = isinstance(outcome, ReconcileError)
+    verdicts = _failed(outcome) if isinstance(outcome, ReconcileError) else _walked(app, outcome)
+    status: dict[str, Any] = {
+        "observedGeneration": app.generation,
+        "app": app.app,
+        "conditions": _conditions(verdicts, previous.get("conditions") or [], app.generation, now),
+        "consecutiveFailures": memory.consecutive_failures,
+    }
+    if app.reconcile_at is not None:
+        status["lastHandledReconcileAt"] = app.reconcile_at
+    if memory.good is not None:
+        status["manifest"] = {
+            "hash": memory.good.digest,
+            "lastFetchTime": timestamp(memory.good.fetched_at),
+            "lastChangeTime": timestamp(memory.good.changed_at),
+        }
+    if not failed:
+        status |= _rows(app, memory, outcome, now)  # type: ignore[arg-type]  # not an error here
+    return status
+
+
+def patch_for(status: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The merge patch that turns `previous` into `status`, or None when nothing a person could miss has changed.
+
+    `manifest.lastFetchTime` alone is not worth a write: a resync without a change costs none (promise 4). It travels
+    with the next real change.
+    """
+    if _without_fetch_time(status) == _without_fetch_time(previous):
+        return None
+    gone = {field: None for field in previous if field not in status and field in _OWNED_OPTIONAL}
+    return {"status": {**status, **gone}}
+
+
+_OWNED_OPTIONAL = frozenset({"nextRun", "invalidJobs", "jobsTruncated"})
+
+
+def _without_fetch_time(status: Mapping[str, Any]) -> dict[str, Any]:
+    manifest = {k: v for k, v in (status.get("manifest") or {}).items() if k != "lastFetchTime"}
+    return {**status, "manifest": manifest}
+
+
+def timestamp(instant: datetime) -> str:
+    """RFC 3339 in UTC with seconds, as Kubernetes writes it."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _failed(error: ReconcileError) -> Verdicts:
+    follow_up = "Stalled" if isinstance(error, Stalled) else "Reconciling"
+    abnormal = {follow_up: (error.reason, error.message)}
+    if error.reason == "FetchFailed":
+        abnormal["FetchFailed"] = (error.reason, error.message)
+    return Verdicts(("False", error.reason, error.message), abnormal)
+
+
+def _walked(app: App, outcome: Outcome) -> Verdicts:
+    abnormal: dict[str, tuple[str, str]] = dict(outcome.warnings)
+    count = len(outcome.in_step)
+    in_step = f"{count} CronJob{'' if count == 1 else 's'} in step with {outcome.digest[:19]}"
+    if outcome.faults:
+        text = _fault_text(outcome.faults)
+        word = "NameConflict" if all(f.reason == "NameConflict" for f in outcome.faults) else "JobsInvalid"
+        abnormal["JobsInvalid"] = (word, text)
+    if outcome.refused:
+        abnormal["Reconciling"] = ("ApplyFailed", _fault_text(outcome.refused))
+    fault = outcome.source_fault
+    if fault is not None:
+        if isinstance(fault, Stalled):
+            abnormal["Stalled"] = (fault.reason, fault.message)
+        else:
+            abnormal["FetchFailed"] = (fault.reason, fault.message)
+    return Verdicts(_ready(app, outcome, in_step), _with_stalled(abnormal))
+
+
+def _ready(app: App, outcome: Outcome, in_step: str) -> tuple[str, str, str]:
+    fault = outcome.source_fault
+    if isinstance(fault, Stalled):
+        return ("False", fault.reason, f"{fault.message}. The last good manifest stays in force: {in_step}")
+    if outcome.refused:
+        return ("False", "ApplyFailed", f"{_fault_text(outcome.refused)}. {in_step}")
+    if outcome.faults:
+        return ("False", "JobsInvalid", f"{_fault_text(outcome.faults)}. {in_step}")
+    if fault is not None:
+        return ("True", fault.reason, f"{in_step}, the last good manifest; the latest fetch failed: {fault.message}")
+    if app.suspend:
+        return ("True", "Suspended", f"{in_step}, all suspended (spec.suspend)")
+    return ("True", "Succeeded", in_step)
+
+
+def _with_stalled(abnormal: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """kstatus reads Ready=False alone as *in progress*; what waits for a person must say Stalled."""
+    for cause in ("JobsInvalid", "PruneBlocked"):
+        if cause in abnormal and "Stalled" not in abnormal and "Reconciling" not in abnormal:
+            abnormal["Stalled"] = abnormal[cause]
+    return abnormal
+
+
+def _fault_text(faults: Sequence[JobFault]) -> str:
+    shown = []
+    for fault in faults[:3]:
+        where = fault.job if fault.index is None else f"{fault.job}/{fault.index}"
+        shown.append(f'job "{where}": {fault.message}')
+    more = len(faults) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more (see status.invalidJobs)" if more > 0 else "")
+
+
+def _conditions(
+    verdicts: Verdicts, previous: Sequence[Mapping[str, Any]], generation: int, now: datetime
+) -> list[dict[str, Any]]:
+    before = {condition.get("type"): condition for condition in previous}
+    wanted = [("Ready", *verdicts.ready)]
+    wanted += [(kind, "True", *verdicts.abnormal[kind]) for kind in sorted(verdicts.abnormal)]
+    conditions = []
+    for kind, state, reason, message in wanted:
+        old = before.get(kind) or {}
+        since = old.get("lastTransitionTime") if old.get("status") == state else None
+        conditions.append(
+            {
+                "type": kind,
+                "status": state,
+                "reason": reason,
+                "message": _short(message),
+                "observedGeneration": generation,
+                "lastTransitionTime": since or timestamp(now),
+            }
+        )
+    return conditions
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
+
+
+def _rows(app: App, memory: Memory, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    rows = [_row(want, live, memory, now) for want, live in outcome.in_step]
+    rows.sort(key=lambda row: (row["name"], row["index"]))
+    nexts = [(row["nextRunTime"], f"{row['name']}/{row['index']}") for row in rows if "nextRunTime" in row]
+    invalid = [*outcome.faults, *outcome.refused]
+    part: dict[str, Any] = {
+        "summary": {
+            "jobs": len(outcome.job_names),
+            "cronJobs": len(rows),
+            "active": sum(len((live.get("status") or {}).get("active") or []) for _, live in outcome.in_step),
+            "suspended": sum(row["suspended"] for row in rows),
+            "invalid": len(invalid),
+            "pendingPrune": outcome.pending_prune,
+        },
+        "jobs": rows[:MAX_ROWS],
+    }
+    if len(rows) > MAX_ROWS:
+        part["jobsTruncated"] = True
+    if nexts:
+        part["nextRun"] = dict(zip(("time", "job"), min(nexts), strict=True))
+    if invalid:
+        part["invalidJobs"] = _invalid_rows(invalid)
+    return part
+
+
+def _invalid_rows(faults: Iterable[JobFault]) -> list[dict[str, Any]]:
+    rows = []
+    for fault in faults:
+        row: dict[str, Any] = {"name": fault.job, "reason": fault.reason, "message": _short(fault.message)}
+        if fault.index is not None:
+            row["index"] = fault.index
+        rows.append(row)
+    return rows[:MAX_ROWS]
+
+
+def _row(want: DesiredCronJob, live: KubeObject, memory: Memory, now: datetime) -> dict[str, Any]:
+    known = memory.pairs.get(want.name)
+    suspended = bool(live["spec"].get("suspend"))
+    row: dict[str, Any] = {
+        "name": want.job,
+        "index": want.index,
+        "cronJobName": want.name,
+        "cronJobUID": live["metadata"]["uid"],
+        "schedule": want.schedule,
+        "timeZone": want.time_zone,
+        "suspended": suspended,
+    }
+    if known is not None:
+        row["specHash"] = f"{known.rendered}/{known.live}"
+    live_status = live.get("status") or {}
+    for field in ("lastScheduleTime", "lastSuccessfulTime"):
+        if live_status.get(field):
+            row[field] = live_status[field]
+    upcoming = None if suspended else next_run(want, live, now)
+    if upcoming is not None:
+        row["nextRunTime"] = timestamp(upcoming)
+    return row
+
+
+def next_run(want: DesiredCronJob, live: KubeObject, now: datetime) -> datetime | None:
+    """The next slot after `now`; for `@every` counted from the last slot or the creation, as the controller does."""
+    schedule, zone = parse_schedule(want.schedule), ZoneInfo(want.time_zone)
+    if not want.schedule.startswith("@every"):
+        return schedule.next_after(now, zone)
+    start = (live.get("status") or {}).get("lastScheduleTime") or live["metadata"]["creationTimestamp"]
+    slot = datetime.fromisoformat(start.replace("Z", "+00:00"))
+    step = schedule.next_after(slot, zone)
+    if step is None:
+        return None
+    missed = max(0, int((now - slot) / (step - slot)))
+    return slot + (missed + 1) * (step - slot)

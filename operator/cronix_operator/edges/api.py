@@ -1,0 +1,126 @@
+"""Raw JSON to and from the Kubernetes API server; the only file that imports the client library.
+
+`kubernetes.aio` gives configuration, tokens, TLS and the connection pool; its typed calls are not used: they cost more
+CPU per object than the request itself, and an object we compare must arrive as it was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from cronix_operator.core.errors import Waiting
+
+REQUEST_TIMEOUT_SECONDS = 30.0
+CONCURRENT_REQUESTS = 16
+PAGE_SIZE = 500
+BUSY_RETRIES = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply:
+    """The server's answer: HTTP status and its JSON object (a Status object on refusal, {} when it was no JSON)."""
+
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def reason(self) -> str:
+        return str(self.body.get("reason") or self.status)
+
+    @property
+    def message(self) -> str:
+        return str(self.body.get("message") or f"the API server answered {self.status}")
+
+
+class ApiServer:
+    """One connection pool to the API server. `async with` it; requests never raise for a status, only for no answer."""
+
+    def __init__(self, kubeconfig: str | None = None) -> None:
+        self._kubeconfig = kubeconfig
+        self._seats = asyncio.Semaphore(CONCURRENT_REQUESTS)
+        self._configuration = client.Configuration()
+        self._client: client.ApiClient | None = None
+
+    async def __aenter__(self) -> ApiServer:
+        if self._kubeconfig or "KUBERNETES_SERVICE_HOST" not in os.environ:
+            await config.load_kube_config(self._kubeconfig, client_configuration=self._configuration)  # type: ignore[no-untyped-call]  # the client library ships no types for it
+        else:
+            config.load_incluster_config(client_configuration=self._configuration)  # type: ignore[no-untyped-call]  # the client library ships no types for it
+        # A proxy in the environment must not see our token: the API server is always reached directly.
+        self._configuration.client_session_kwargs = {"trust_env": False}
+        self._client = client.ApiClient(self._configuration)
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        if self._client is not None:
+            await self._client.close()  # type: ignore[no-untyped-call]  # the client library ships no types for it
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> Reply:
+        """One request; 429 is waited out as the server asks, at most a few times. Waiting(ApiUnavailable) without an answer."""
+        url = f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        async with self._seats:
+            for attempt in range(BUSY_RETRIES):
+                reply, pause = await self._once(method, url, body, content_type)
+                if reply.status != 429 or attempt == BUSY_RETRIES - 1:
+                    break
+                await asyncio.sleep(pause)
+        return reply
+
+    async def _once(self, method: str, url: str, body: Any, content_type: str) -> tuple[Reply, float]:
+        assert self._client is not None, "ApiServer is used inside `async with`"  # noqa: S101  # a programming error
+        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "cronix-operator"}
+        token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token:
+            headers["Authorization"] = token
+        try:
+            response = await self._client.rest_client.request(  # type: ignore[no-untyped-call]  # the client library ships no types for it
+                method, url, headers=headers, body=body, _request_timeout=REQUEST_TIMEOUT_SECONDS
+            )
+            raw = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            raise Waiting("ApiUnavailable", f"the API server did not answer: {type(exc).__name__}") from exc
+        pause = response.getheaders().get("Retry-After", "1")
+        return Reply(response.status, _object(raw)), float(pause) if pause.isdigit() else 1.0
+
+    async def pages(self, path: str, query: Mapping[str, str | int]) -> AsyncIterator[dict[str, Any]]:
+        """Every item of a list, in pages of 500; Waiting(ApiUnavailable) on a refusal."""
+        token = ""
+        while True:
+            asked = {**query, "limit": PAGE_SIZE, **({"continue": token} if token else {})}
+            reply = await self.request("GET", path, query=asked)
+            if not reply.ok:
+                raise Waiting("ApiUnavailable", f"listing {path}: {reply.message}")
+            for item in reply.body.get("items") or []:
+                yield item
+            token = (reply.body.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return
+
+
+def _object(raw: bytes | None) -> dict[str, Any]:
+    try:
+        value = json.loads(raw or b"{}")
+    except ValueError:
+        return {}  # an unknown path answers in plain text
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,141 @@
+"""CronJobs and CronixApp status: observe what is there, execute what was planned."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from cronix_operator.core import naming
+from cronix_operator.core.app import GROUP, PLURAL, VERSION
+from cronix_operator.core.errors import Waiting
+from cronix_operator.core.model import App, Change, Done, Hold, JobFault, KubeObject, Plan
+from cronix_operator.core.plan import Redecide, job_of, merged_body
+from cronix_operator.core.render import spec_hash
+from cronix_operator.core.status import timestamp
+from cronix_operator.edges.api import ApiServer, Reply
+
+MERGE_PATCH = "application/merge-patch+json"
+STRICT = {"fieldValidation": "Strict", "fieldManager": "cronix-operator"}
+CONFLICT_RETRIES = 5
+
+
+class KubernetesCluster:
+    """The CronJobs of one cluster. Writes carry uid and resourceVersion, so a stale view can never win."""
+
+    def __init__(self, api: ApiServer, clock: Callable[[], datetime]) -> None:
+        self._api = api
+        self._clock = clock
+
+    async def observe(self, app: App) -> list[KubeObject]:
+        """Every CronJob of the namespace that is labelled as this app's; whose they are, the core decides."""
+        selector = f"{naming.MANAGED_BY}={naming.MANAGER},{naming.APP}={naming.label_value(app.app)}"
+        return [item async for item in self._api.pages(_path(app.namespace), {"labelSelector": selector})]
+
+    async def execute(self, app: App, plan: Plan, redecide: Redecide) -> list[Done]:
+        """Creates and updates, then removals; each succeeds or fails alone, in the plan's order.
+
+        If the process dies between two of them the next walk finds the rest still to do: names are deterministic and
+        every write is idempotent.
+        """
+        writes = [change for change in plan.changes if change.verb in {"create", "update"}]
+        removals = [change for change in plan.changes if change.verb in {"delete", "suspend"}]
+        done = list(await asyncio.gather(*(self._write(app, change, redecide) for change in writes)))
+        return done + list(await asyncio.gather(*(self._remove(app, change) for change in removals)))
+
+    async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
+        """Write CronixApp.status by merge patch; False when the CronixApp is gone."""
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}/status"
+        reply = await self._api.request("PATCH", path, body=patch, content_type=MERGE_PATCH)
+        if reply.status == 404:
+            return False
+        if not reply.ok:
+            raise Waiting("StatusRefused", f"writing status: {reply.message}")
+        return True
+
+    async def _write(self, app: App, change: Change, redecide: Redecide) -> Done:
+        for _ in range(CONFLICT_RETRIES):
+            want = change.desired
+            assert want is not None  # noqa: S101  # creates and updates always carry one
+            if change.verb == "create":
+                reply = await self._api.request("POST", _path(app.namespace), query=STRICT, body=want.body)
+            else:
+                reply = await self._update(app, change)
+            if reply.ok:
+                return _written(change, reply)
+            if reply.status not in {404, 409} or reply.reason == "NamespaceNotFound":
+                return Done(change, fault=_refused(change, reply))
+            # Somebody was faster (for a minutely job the controller's own status writes are enough), or the object went
+            # away: look again and decide again, at once.
+            decision = redecide(want, await self._get(app.namespace, change.name))
+            if decision is None:
+                live = await self._get(app.namespace, change.name)
+                return Done(change, live=live)
+            if isinstance(decision, JobFault):
+                return Done(change, fault=decision)
+            if isinstance(decision, Hold):
+                return Done(change, fault=JobFault(want.job, want.index, decision.reason, decision.message))
+            change = decision
+        return Done(change, fault=_refused(change, reply))
+
+    async def _update(self, app: App, change: Change) -> Reply:
+        want, live = change.desired, change.live
+        assert want is not None  # noqa: S101  # see _write
+        assert live is not None  # noqa: S101  # an update is decided on a live object
+        if change.fence_slot:
+            # Two writes on one object reach the CronJob controller in this order. If the process dies in between, the
+            # old schedule goes on and merely forgets a slot that lies in the past.
+            now = timestamp(self._clock())
+            path = f"{_path(app.namespace)}/{change.name}/status"
+            patch = {"status": {"lastScheduleTime": now}}
+            reply = await self._api.request("PATCH", path, body=patch, content_type=MERGE_PATCH)
+            if not reply.ok:
+                return reply
+            live = reply.body
+        return await self._api.request(
+            "PUT", f"{_path(app.namespace)}/{change.name}", query=STRICT, body=merged_body(want, live)
+        )
+
+    async def _remove(self, app: App, change: Change) -> Done:
+        live = change.live
+        assert live is not None  # noqa: S101  # removals are decided on a live object
+        path = f"{_path(app.namespace)}/{change.name}"
+        meta = live["metadata"]
+        if change.verb == "suspend":
+            body = {**live, "apiVersion": "batch/v1", "kind": "CronJob", "spec": {**live["spec"], "suspend": True}}
+            reply = await self._api.request("PUT", path, query=STRICT, body=body)
+        else:
+            preconditions = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+            options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+            reply = await self._api.request("DELETE", path, body={**options, "preconditions": preconditions})
+        if reply.ok or reply.status == 404:
+            return Done(change)
+        return Done(
+            change, fault=JobFault(job_of(live), None, "ApplyFailed", f'removing "{change.name}": {reply.message}')
+        )
+
+    async def _get(self, namespace: str, name: str) -> KubeObject | None:
+        reply = await self._api.request("GET", f"{_path(namespace)}/{name}")
+        if reply.status == 404:
+            return None
+        if not reply.ok:
+            raise Waiting("ApiUnavailable", f'reading CronJob "{name}": {reply.message}')
+        return reply.body
+
+
+def _path(namespace: str) -> str:
+    return f"/apis/batch/v1/namespaces/{namespace}/cronjobs"
+
+
+def _written(change: Change, reply: Reply) -> Done:
+    before = spec_hash(change.live["spec"]) if change.live else None
+    # A repair that changed nothing is no drift: a webhook or a newer server writes this field. Recorded, told once, over.
+    mutated = change.reason == "Drifted" and before == spec_hash(reply.body["spec"])
+    return Done(change, live=reply.body, mutated=mutated)
+
+
+def _refused(change: Change, reply: Reply) -> JobFault:
+    want = change.desired
+    assert want is not None  # noqa: S101  # see _write
+    return JobFault(want.job, want.index, "ApplyFailed", f"the API server refused the CronJob: {reply.message}")

@@ -1,0 +1,68 @@
+"""Kubernetes Events on the CronixApp: few, readable, never the same one twice in ten minutes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+
+from cronix_operator.core.announce import Announcement
+from cronix_operator.core.app import API_VERSION, KIND
+from cronix_operator.core.model import App
+from cronix_operator.core.status import timestamp
+from cronix_operator.edges.api import ApiServer
+
+QUIET_SECONDS = 600.0
+MAX_REMEMBERED = 4096
+MAX_MESSAGE = 1024
+
+
+class EventRecorder:
+    """Posts Events; what was said within the last ten minutes is not said again (attack C8: an event flood fills etcd)."""
+
+    def __init__(self, api: ApiServer, instance: str) -> None:
+        self._api = api
+        self._instance = instance
+        self._said: dict[str, float] = {}
+
+    async def post(self, app: App, event: Announcement, now: datetime, monotonic: Callable[[], float]) -> None:
+        """Post one Event; a refusal is dropped, for an Event is never worth failing a reconcile."""
+        key = f"{app.uid} {event.reason} {event.message}"
+        if monotonic() - self._said.get(key, -QUIET_SECONDS) < QUIET_SECONDS:
+            return
+        self._remember(key, monotonic())
+        digest = hashlib.sha256(f"{key} {now.timestamp()}".encode()).hexdigest()[:16]
+        await self._api.request(
+            "POST",
+            f"/api/v1/namespaces/{app.namespace}/events",
+            body=self._body(app, event, now, f"{app.name}.{digest}"),
+        )
+
+    def _remember(self, key: str, monotonic: float) -> None:
+        if len(self._said) >= MAX_REMEMBERED:
+            self._said = {k: t for k, t in self._said.items() if monotonic - t < QUIET_SECONDS}
+        self._said[key] = monotonic
+
+    def _body(self, app: App, event: Announcement, now: datetime, name: str) -> dict[str, object]:
+        moment = timestamp(now)
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": app.namespace},
+            "involvedObject": {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "namespace": app.namespace,
+                "name": app.name,
+                "uid": app.uid,
+            },
+            "type": event.type,
+            "reason": event.reason,
+            "message": event.message[:MAX_MESSAGE],
+            "source": {"component": "cronix-operator"},
+            "reportingComponent": "cronix-operator",
+            "reportingInstance": self._instance,
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "count": 1,
+        }

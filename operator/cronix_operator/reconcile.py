@@ -1,0 +1,107 @@
+"""The corridor: fetch → parse → render → observe → diff → execute → summarize. One direction; every step a function.
+
+Nothing here decides: the core does. Nothing here speaks to the world: the edges do. A step that raises ReconcileError
+ends the walk; nothing after it has run, so no failure on the way can delete a CronJob.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from cronix_operator.core.errors import ReconcileError
+from cronix_operator.core.memory import Memory
+from cronix_operator.core.model import (
+    App,
+    ConfigMapSource,
+    Done,
+    Endpoint,
+    InlineSource,
+    KeyMaterial,
+    KubeObject,
+    Limits,
+    Now,
+    Plan,
+)
+from cronix_operator.core.outcome import Outcome, conclude, remember
+from cronix_operator.core.plan import Ground, Redecide, absent_names, decide, diff, owned_by
+from cronix_operator.core.prune import judge, note_absent
+from cronix_operator.core.render import render
+from cronix_operator.core.settle import Answer, after_attempt, is_due, secret_refs, settle
+
+
+class InputsPort(Protocol):
+    async def endpoint(self, app: App) -> Endpoint | None: ...
+    async def config_map_document(self, app: App, source: ConfigMapSource) -> bytes: ...
+    async def material(self, app: App, refs: Sequence[str]) -> KeyMaterial: ...
+
+
+class SourcePort(Protocol):
+    async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes: ...
+
+
+class ClusterPort(Protocol):
+    async def observe(self, app: App) -> list[KubeObject]: ...
+    async def execute(self, app: App, plan: Plan, redecide: Redecide) -> list[Done]: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside that a walk needs."""
+
+    inputs: InputsPort
+    source: SourcePort
+    cluster: ClusterPort
+    limits: Limits
+    time_zones: Collection[str]
+
+
+async def ask(app: App, memory: Memory, now: Now, ports: Ports) -> Answer:
+    """Ask the source if it is due. A failure is a value here: with a last good manifest the walk goes on without it."""
+    if (app.suspend and memory.good is not None) or not is_due(app, memory, now):
+        return Answer()
+    try:
+        endpoint = await ports.inputs.endpoint(app)
+        if endpoint is None:
+            return Answer(document=await _tenants_own(app, ports), endpoint=None)
+        material = await ports.inputs.material(app, secret_refs(memory))
+        document = await ports.source.fetch(app, endpoint, material, int(now.utc.timestamp()))
+    except ReconcileError as exc:
+        return Answer(fault=exc)
+    return Answer(document=document, endpoint=endpoint)
+
+
+async def _tenants_own(app: App, ports: Ports) -> object:
+    if isinstance(app.source, ConfigMapSource):
+        return await ports.inputs.config_map_document(app, app.source)
+    return app.source.document if isinstance(app.source, InlineSource) else None
+
+
+async def reconcile(app: App, memory: Memory, answer: Answer, now: Now, ports: Ports) -> tuple[Outcome, Memory]:
+    """One walk for one app, with the source's answer in hand; returns what came of it and what to remember."""
+    settled = settle(app, memory, answer, now)
+    desired = render(app, settled.good.manifest, settled.good.endpoint, ports.limits, ports.time_zones)
+    observed = await ports.cluster.observe(app)
+    absent = absent_names(app, desired, observed)
+    absences = note_absent(absent, memory.absences, now.monotonic) if settled.fresh else memory.absences
+    absences = {name: absence for name, absence in absences.items() if name in absent}
+    verdict = judge(
+        absences,
+        owned=len(owned_by(app, observed)),
+        now_monotonic=now.monotonic,
+        own_word=isinstance(app.source, InlineSource | ConfigMapSource),
+        max_delete_percent=app.max_delete_percent,
+        approval=settled.good.digest,
+        approved=app.approve_prune,
+    )
+    ground = Ground(memory.pairs, memory.repairs, now.utc, now.monotonic)
+    plan = diff(app, desired, observed, verdict, ground)
+    results = await ports.cluster.execute(app, plan, functools.partial(decide, app, ground=ground))
+    outcome = conclude(memory, settled, desired, verdict, plan, results)
+    after = remember(dataclasses.replace(memory, absences=absences), settled, plan, results, now)
+    return outcome, after
+
+
+__all__ = ["Ports", "after_attempt", "ask", "reconcile"]

@@ -1,0 +1,64 @@
+"""Environment in, frozen Settings out; every limit with its unit. Read once, at start."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+
+class SettingsInvalid(ValueError):
+    """The environment does not make sense; the text names the variable and what it may be."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """How this operator runs. `watch_namespaces`: empty means the whole cluster."""
+
+    signer_image: str
+    signer_image_pull_policy: str = "IfNotPresent"
+    watch_namespaces: tuple[str, ...] = ()
+    log_level: str = "INFO"
+    log_format: Literal["json", "text"] = "json"
+    workers: int = 8
+    max_cron_jobs_per_app: int = 200
+    resync_seconds: float = 600.0
+    health_port: int = 8081
+    pod_name: str = "cronix-operator"
+    denied_addresses: frozenset[str] = frozenset()
+    kubeconfig: str | None = None
+
+
+def read_settings(env: Mapping[str, str]) -> Settings:
+    """Settings from CRONIX_* variables; raises SettingsInvalid."""
+    image = env.get("CRONIX_SIGNER_IMAGE", "")
+    if not image:
+        raise SettingsInvalid(
+            "CRONIX_SIGNER_IMAGE is not set: the reference of the signer's image (chart: signer.image)"
+        )
+    log_format = env.get("CRONIX_LOG_FORMAT", "json")
+    if log_format not in {"json", "text"}:
+        raise SettingsInvalid(f'CRONIX_LOG_FORMAT is "{log_format}"; write json or text')
+    names = env.get("CRONIX_WATCH_NAMESPACES", "").replace(",", " ").split()
+    own = (env.get("KUBERNETES_SERVICE_HOST", ""), env.get("HOST_IP", ""))
+    return Settings(
+        signer_image=image,
+        signer_image_pull_policy=env.get("CRONIX_SIGNER_IMAGE_PULL_POLICY", "IfNotPresent"),
+        watch_namespaces=tuple(names),
+        log_level=env.get("CRONIX_LOG_LEVEL", "INFO").upper(),
+        log_format="json" if log_format == "json" else "text",
+        workers=_whole(env, "CRONIX_WORKERS", 8, 1, 256),
+        max_cron_jobs_per_app=_whole(env, "CRONIX_MAX_CRONJOBS_PER_APP", 200, 1, 16384),
+        resync_seconds=_whole(env, "CRONIX_RESYNC_SECONDS", 600, 10, 86400),
+        health_port=_whole(env, "CRONIX_HEALTH_PORT", 8081, 1, 65535),
+        pod_name=env.get("POD_NAME", "cronix-operator"),
+        denied_addresses=frozenset(address for address in own if address),
+        kubeconfig=env.get("CRONIX_KUBECONFIG") or env.get("KUBECONFIG"),
+    )
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = env.get(name, "") or str(default)
+    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+        raise SettingsInvalid(f'{name} is "{text}"; write a whole number from {low} to {high}')
+    return int(text)
