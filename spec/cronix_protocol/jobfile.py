@@ -18,7 +18,7 @@ METHODS: "Final" = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _MAX_SECONDS = 10**9
 
 
-class JobFileInvalid(ValueError):  # noqa: N818  # the name that the contract gives it
+class JobFileInvalid(ValueError):
     """The job file must not be used; ``faults`` says all that is wrong, each as (path, message)."""
 
     def __init__(self, faults: "Sequence[tuple[str, str]]") -> None:
