@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flask import Blueprint
     from starlette.routing import Route
 
+    from cronix_protocol.manifest import Request
     from cronix_sdk.adapters.asgi import AsgiApp
     from cronix_sdk.adapters.wsgi import WsgiApp
     from cronix_sdk.request import Headers
@@ -182,6 +183,15 @@ class Cron:
             self._receiver.abandoned(step)
             raise
         return await _call(in_thread, self._receiver.succeeded, step, result)
+
+    def request_of(self, name: str) -> Request:
+        """The request that the signer sends for a job, as the manifest has it."""
+        return self._registry.known(name).job.request
+
+    @property
+    def own_routes(self) -> tuple[str, ...]:
+        """The URL paths of jobs with a `url=` outside of `/api/v1/scheduled/`, without the public prefix."""
+        return self._registry.own_routes()
 
     def serves(self, route: str) -> bool:
         """Whether a path (no query) is the manifest's, a trigger's or a job's own: what mounts take from `inner`."""

@@ -19,7 +19,7 @@ class JobError(SetupError):
     """A job cannot be registered; the text lists every fault with its path in the manifest."""
 
 
-class GiveUp(CronixError):  # noqa: N818 - it reads as what the job says, not as something that broke
+class GiveUp(CronixError):
     """Raised by a job: this run has failed and a retry would not help.
 
     The answer is 422 (or `status`, 400..499), which the signer reports as *app rejected* and never retries.

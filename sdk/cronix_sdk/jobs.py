@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Required, TypedDict
 from urllib.parse import urlsplit
 
 from cronix_protocol.canonical import normalized_job
+from cronix_protocol.jobfaults import kubernetes_faults
 from cronix_protocol.manifest import Manifest, ManifestInvalid, parse_document
 from cronix_sdk.errors import JobError, SetupError
 from cronix_sdk.request import TRIGGER_PREFIX, route_of
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from cronix_sdk.keys import Secret
 
 JobFunction = Callable[..., object]
-
-_log = logging.getLogger("cronix_sdk")
 
 
 class JobOptions(TypedDict, total=False):
@@ -138,7 +137,7 @@ def register(
 ) -> Registered:
     """The job, or `JobError` with every fault of it."""
     job = _validated(name, spec, app=app, base_url=base_url)
-    _check_timezone(name, job.timezone)
+    _check_for_kubernetes(job)
     if job.request.url.endswith("?"):
         raise JobError(f"job {name!r}: url ends with '?'; ASGI servers cannot tell that from no query, so leave it out")
     return Registered(
@@ -156,7 +155,9 @@ def register(
 def reschedule(registered: Registered, schedule: str | Sequence[str], *, app: str, base_url: str) -> Registered:
     """The same job on another schedule, or `JobError`."""
     spec = replace(registered.spec, schedule=schedule)
-    return replace(registered, spec=spec, job=_validated(registered.job.name, spec, app=app, base_url=base_url))
+    job = _validated(registered.job.name, spec, app=app, base_url=base_url)
+    _check_for_kubernetes(job)
+    return replace(registered, spec=spec, job=job)
 
 
 def check_app(app: str, base_url: str) -> str:
@@ -209,7 +210,7 @@ def _validated(name: str, spec: JobSpec, *, app: str, base_url: str) -> Job:
     try:
         manifest = parse_document({"version": 1, "app": app, "jobs": [spec.document(name, base_url)]})
     except ManifestInvalid as invalid:
-        faults = "; ".join(f"{_local(fault.path)}: {fault.message}" for fault in invalid.faults)
+        faults = "; ".join(f"{_local(fault.path)} {fault.message}" for fault in invalid.faults)
         raise JobError(f"job {name!r}: {faults}") from None
     return manifest.jobs[0]
 
@@ -240,19 +241,16 @@ def _takes_context(name: str, function: JobFunction) -> bool:
     return len(required) == 1 or variadic
 
 
-def _check_timezone(name: str, timezone: str) -> None:
-    if timezone == "UTC":
-        return
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+def _check_for_kubernetes(job: Job) -> None:
+    """What the protocol lets pass but the operator would leave out: told when the module is imported instead."""
+    faults = kubernetes_faults(job, _zones() or {job.timezone})
+    if faults:
+        raise JobError(f"job {job.name!r}: " + "; ".join(map(str, faults)))
 
-    try:
-        ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        try:
-            ZoneInfo("Europe/Paris")
-        except ZoneInfoNotFoundError:
-            _log.warning("job %s: this image has no time zone database, so timezone %r is unchecked", name, timezone)
-            return
-        raise JobError(
-            f"job {name!r}: timezone {timezone!r} is no IANA time zone; write one such as 'Europe/Paris'"
-        ) from None
+
+@functools.cache
+def _zones() -> frozenset[str]:
+    """The names of all time zones; empty in an image without a time zone database, where none can be checked."""
+    from zoneinfo import available_timezones
+
+    return frozenset(available_timezones())

@@ -46,12 +46,12 @@ class JobRegistry:
 
     def reschedule(self, name: str, schedule: str | Sequence[str]) -> None:
         """Change one job's schedule, or raise `JobError`; the job stays as it was then."""
-        entry = jobs.reschedule(self._known(name), schedule, app=self.app, base_url=self.base_url)
+        entry = jobs.reschedule(self.known(name), schedule, app=self.app, base_url=self.base_url)
         self._publish({**self._by_name, name: entry})
 
     def remove(self, name: str) -> None:
         """Take a job out, or raise `JobError` when there is none of that name."""
-        self._known(name)
+        self.known(name)
         self._publish({key: entry for key, entry in self._by_name.items() if key != name})
 
     def names(self) -> tuple[str, ...]:
@@ -65,6 +65,11 @@ class JobRegistry:
     def by_route(self, route: str) -> jobs.Registered | None:
         """The job whose URL has this path (prefix included, query excluded)."""
         return self._by_route.get(route)
+
+    def own_routes(self) -> tuple[str, ...]:
+        """The paths, prefix taken off, of jobs that are not served below the common trigger path."""
+        routes = (route.removeprefix(self.prefix) for route in self._by_route)
+        return tuple(route for route in routes if not route.startswith(TRIGGER_PREFIX))
 
     def serves(self, route: str) -> bool:
         """Whether a path belongs to the manifest or to triggers, with the public prefix or another mount before it."""
@@ -96,7 +101,8 @@ class JobRegistry:
                 )
         return ""
 
-    def _known(self, name: str) -> jobs.Registered:
+    def known(self, name: str) -> jobs.Registered:
+        """The job of that name, or `JobError` that names those there are."""
         entry = self._by_name.get(name)
         if entry is None:
             raise JobError(f"there is no job {name!r}; there are: {', '.join(self._by_name) or 'none'}")
