@@ -141,10 +141,9 @@ class Receiver:
             return self._refuse(Refusal(response.NO_JOBS, str(error)), incoming.method, incoming.path)
 
     def _trigger(self, incoming: Incoming, route: str) -> Response | Run:
-        signed_path, prefix = incoming.path, self._registry.prefix
-        if prefix and not route.startswith(f"{prefix}/"):
-            # A proxy or a mount took the public prefix away; the signer has signed the URL as it is in the manifest.
-            signed_path, route = prefix + signed_path, prefix + route
+        # A proxy or a mount may have taken the public prefix away; the signer has signed the URL of the manifest.
+        stripped = self._registry.stripped_prefix(route)
+        signed_path, route = stripped + incoming.path, stripped + route
         entry = self._registry.by_route(route)
         # Signature first, also for a path that leads nowhere: only the key's owner learns which jobs exist.
         verdict = self._verify(incoming, signed_path, entry)

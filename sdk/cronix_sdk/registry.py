@@ -66,6 +66,14 @@ class JobRegistry:
         """The job whose URL has this path (prefix included, query excluded)."""
         return self._by_route.get(route)
 
+    def stripped_prefix(self, route: str) -> str:
+        """What was taken off the front of a job's path on the way here: the public prefix, or nothing."""
+        if not self.prefix or route in self._by_route:
+            return ""
+        # A prefix such as /api begins like the trigger path itself, so its presence alone proves nothing.
+        missing = self.prefix + route in self._by_route or route.startswith(TRIGGER_PREFIX)
+        return self.prefix if missing else ""
+
     def own_routes(self) -> tuple[str, ...]:
         """The paths, prefix taken off, of jobs that are not served below the common trigger path."""
         routes = (route.removeprefix(self.prefix) for route in self._by_route)
