@@ -94,7 +94,9 @@ def main(argv: list[str] | None = None) -> int:
     if README.exists() and README.read_text("utf-8") == text:
         return 0
     if options.check:
-        sys.stderr.write("charts/cronix-operator/README.md is out of date: run python scripts/generate_chart_readme.py\n")
+        sys.stderr.write(
+            "charts/cronix-operator/README.md is out of date: run python scripts/generate_chart_readme.py\n"
+        )
         return 1
     README.write_text(text, "utf-8")
     return 0

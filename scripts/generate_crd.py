@@ -4,8 +4,8 @@ Usage: ``python scripts/generate_crd.py [--check]``. With ``--check`` nothing is
 is not what the source says ends the program with exit code 1.
 
 The source (crds/source/*.yaml) is plain CRD YAML with four words of its own: ``$use: name`` puts a named piece in
-place, ``$defaults: {field: default}`` gives its fields defaults, ``$knobs: {field: default}`` adds the per-job fields to
-an object with defaults, and ``$anyKnob: message`` is the rule that at least one of them is given.
+place, ``$defaults: {field: default}`` gives its fields defaults, ``$knobs: {field: default}`` adds the per-job fields
+to an object with defaults, and ``$anyKnob: message`` is the rule that at least one of them is given.
 """
 
 from __future__ import annotations
@@ -53,11 +53,8 @@ metadata:
 
 
 class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Node) -> bool:
+    def ignore_aliases(self, data: Node) -> bool:  # noqa: ARG002  # PyYAML asks for each node; the answer is the same
         return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, indentless)
 
 
 def dump(tree: Node) -> str:
@@ -96,7 +93,7 @@ def expand(node: Node, pieces: dict[str, Node]) -> Node:
     return {key: expand(value, pieces) for key, value in merged.items()}
 
 
-def leave_out(schema: Node, paths: frozenset[str], prefix: str = "") -> None:
+def leave_out(schema: Node, paths: frozenset[str]) -> None:
     """Remove the fields at these paths from an object's schema, in place. A path that is not there is an error."""
     for path in sorted(paths):
         *parents, last = path.split(".")

@@ -44,7 +44,7 @@ class EventPort(Protocol):
 
 @dataclasses.dataclass(slots=True)
 class Tenant:
-    """One CronixApp as last seen: its body, what the core remembers of it, the status last written, failed walks in a row."""
+    """One CronixApp as last seen: its body, the core's memory of it, the status last written, failed walks in a row."""
 
     body: Mapping[str, Any]
     memory: Memory
@@ -90,7 +90,7 @@ class Controller:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def saw_app(self, body: Mapping[str, Any], *, deleted: bool) -> None:
-        """A CronixApp appeared, changed or went. Its CronJobs need no call when it goes: garbage collection has them."""
+        """A CronixApp appeared, changed or went. When it goes, garbage collection takes its CronJobs."""
         meta = body["metadata"]
         key = (meta["namespace"], meta["name"])
         tenant = self._tenants.get(key)
@@ -110,7 +110,7 @@ class Controller:
             self._queue.add(key)
 
     def saw_cron_job(self, body: KubeObject, *, deleted: bool) -> None:
-        """A CronJob that carries our label changed: due at once when somebody else did it, soon when only its runs moved."""
+        """A CronJob with our label changed: due at once when somebody else did it, soon when only its runs moved."""
         key = self._owner_of(body)
         tenant = self._tenants.get(key) if key else None
         if key is None or tenant is None:

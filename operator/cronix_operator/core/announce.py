@@ -52,8 +52,11 @@ def _repairs(outcome: Outcome) -> list[Announcement]:
         if done.fault is not None or done.change.reason != "Drifted":
             continue
         fields = ", ".join(done.change.fields)
-        if done.mutated:
-            text = f'CronJob "{done.change.name}": something in the cluster rewrites {fields} on every write; left as it is'
+        if done.change.verb == "create":
+            text = f'CronJob "{done.change.name}" was deleted by someone else; made anew'
+            events.append(Announcement("Warning", "DriftRepaired", text))
+        elif done.mutated:
+            text = f'CronJob "{done.change.name}": the cluster itself rewrites {fields} on every write; left as it is'
             events.append(Announcement("Warning", "ServerMutation", text))
         else:
             text = f'CronJob "{done.change.name}": {fields} was changed by someone else; put back'

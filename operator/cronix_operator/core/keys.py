@@ -25,8 +25,8 @@ class KeyNotMapped(Exception):
 def fetch_keys(app: App, data_keys: Collection[str], refs: Sequence[str]) -> tuple[SigningKey, ...]:
     """The keys that may sign the manifest fetch, best first; raises Stalled(KeyNotFound) when there is none.
 
-    `data_keys`: the data keys of `signing.secretRef`'s Secret (unused with `signing.keys`). `refs`: the `secret_refs` of
-    the last good manifest; before the first one only `current`, `previous` or any other key can be tried.
+    `data_keys`: the data keys of `signing.secretRef`'s Secret (unused with `signing.keys`). `refs`: the `secret_refs`
+    of the last good manifest; before the first one only `current`, `previous` or any other key can be tried.
     """
     if app.signing_secret is None:
         return app.signing_keys
@@ -42,7 +42,7 @@ def job_keys(app: App, refs: Sequence[str]) -> tuple[SigningKey, ...]:
     """The keys mounted into a job's signer, first one signs; raises KeyNotMapped for a name the CronixApp has not got.
 
     Order is the CronixApp's; the manifest's `secret_refs` narrow it when they name any. For a whole Secret
-    (`signing.secretRef`) the names are its data keys, so any legal data key is taken at its word and mounted `optional`.
+    (`signing.secretRef`) the names are its data keys: any legal one is taken at its word and mounted `optional`.
     """
     if app.signing_secret is not None:
         for name in refs:

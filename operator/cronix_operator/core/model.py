@@ -13,7 +13,7 @@ KubeObject: TypeAlias = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Now:
-    """One reading of both clocks: `utc` for what people see, `monotonic` seconds for intervals (immune to clock steps)."""
+    """One reading of both clocks: `utc` for what people see, `monotonic` seconds for intervals (no clock steps)."""
 
     utc: datetime
     monotonic: float

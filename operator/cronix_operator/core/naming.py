@@ -34,7 +34,7 @@ def _digest(*parts: str) -> str:
 
 
 def cron_job_name(app: str, job: str, index: int) -> str:
-    """`cronix-<app>-<job>-<index>` where only this tuple can make it, else a readable prefix and a hash; ≤ 52 characters.
+    """`cronix-<app>-<job>-<index>` where only this tuple can make it, else prefix and hash; at most 52 characters.
 
     With a dash in the app id the plain form is ambiguous (`a-b`+`c` reads like `a`+`b-c`; the peer silently drops the
     second: attack T3), so only dash-less app ids get it. A hash of 16 letters cannot be mistaken for an index.

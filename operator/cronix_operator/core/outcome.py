@@ -69,8 +69,11 @@ def _warnings(plan: Plan, verdict: Verdict) -> dict[str, tuple[str, str]]:
         names = ", ".join(sorted(verdict.blocked)[:5])
         warnings["PruneBlocked"] = (
             "PruneBlocked",
-            f"the manifest no longer names {len(verdict.blocked)} CronJobs ({names}…), more than spec.prune.maxDeletePercent; "
-            f"nothing is deleted. If it is meant: kubectl annotate cxa NAME --overwrite cronix.dev/approve-prune={verdict.approval}",
+            (
+                f"the manifest no longer names {len(verdict.blocked)} CronJobs ({names}…), more than "
+                "spec.prune.maxDeletePercent; nothing is deleted. If it is meant: "
+                f"kubectl annotate cxa NAME --overwrite cronix.dev/approve-prune={verdict.approval}"
+            ),
         )
     contested = [hold for hold in plan.holds if hold.reason == "DriftContested"]
     if contested:

@@ -63,10 +63,14 @@ def decide(app: App, want: DesiredCronJob, live: KubeObject | None, ground: Grou
     Also called on a fresh read after a 409, so it must not rely on how `live` was found.
     """
     if live is None:
-        return Change("create", want.name, "Missing", desired=want)
+        gone = want.name in ground.pairs
+        if gone and _is_contested(ground, want.name):
+            return _contested(want.name, "the CronJob was deleted")
+        reason, fields = ("Drifted", ("(deleted)",)) if gone else ("Missing", ())
+        return Change("create", want.name, reason, fields=fields, desired=want)
     owner = _ownership(app, live)
     if owner == "foreign" and not (app.adopt and _adoptable(live)):
-        return JobFault(want.job, want.index, "NameConflict", _conflict_text(app, want, live))
+        return JobFault(want.job, want.index, "NameConflict", _conflict_text(want, live))
     known = ground.pairs.get(want.name)
     live_hash = spec_hash(live["spec"])
     spec_in_step = live["spec"] == want.body["spec"] or _pair_matches(known, live, want, live_hash)
@@ -76,13 +80,7 @@ def decide(app: App, want: DesiredCronJob, live: KubeObject | None, ground: Grou
         return None
     reason = _reason(owner, known, want, live)
     if reason == "Drifted" and _is_contested(ground, want.name):
-        return Hold(
-            want.name,
-            "DriftContested",
-            f'CronJob "{want.name}": {fields[0]} was changed back {MAX_REPAIRS_PER_MINUTE} times within a minute; '
-            "find who else writes it (kubectl get cronjob -o yaml --show-managed-fields); trying again in a minute",
-            retry_after_seconds=CONTESTED_WINDOW_SECONDS,
-        )
+        return _contested(want.name, f"{fields[0]} was changed")
     return Change(
         "update",
         want.name,
@@ -97,7 +95,7 @@ def decide(app: App, want: DesiredCronJob, live: KubeObject | None, ground: Grou
 def needs_fence(want: DesiredCronJob, live: KubeObject, now: datetime) -> bool:
     """Whether this update would make Kubernetes fire a slot that has passed.
 
-    It does when schedule, time zone or an un-suspend brings a slot into (max(lastScheduleTime, creation, now −
+    It does when schedule, time zone or an un-suspend brings a slot into (max(lastScheduleTime, creation, now -
     startingDeadlineSeconds), now]: not at once, but at the controller's next look (measured; k/k#63371).
     """
     spec, live_spec = want.body["spec"], live["spec"]
@@ -113,7 +111,7 @@ def needs_fence(want: DesiredCronJob, live: KubeObject, now: datetime) -> bool:
 
 
 def merged_body(want: DesiredCronJob, live: KubeObject) -> dict[str, Any]:
-    """The body of the PUT: our spec and metadata, other tools' labels and annotations kept, uid and version as fences."""
+    """The body of the PUT: our spec and metadata, other tools' labels and annotations, uid and version as fences."""
     ours, theirs = want.body["metadata"], live["metadata"]
     keep = {k: v for k, v in (theirs.get("annotations") or {}).items() if not k.startswith(OUR_DOMAIN)}
     labels = {k: v for k, v in (theirs.get("labels") or {}).items() if not k.startswith(OUR_DOMAIN)}
@@ -128,7 +126,7 @@ def merged_body(want: DesiredCronJob, live: KubeObject) -> dict[str, Any]:
 
 
 def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)
 
 
 def _ownership(app: App, live: KubeObject) -> str:
@@ -151,7 +149,7 @@ def _adoptable(live: KubeObject) -> bool:
     return not any(o.get("controller") for o in owners) and (orphan or labels.get(naming.PEER_MANAGED) == "true")
 
 
-def _conflict_text(app: App, want: DesiredCronJob, live: KubeObject) -> str:
+def _conflict_text(want: DesiredCronJob, live: KubeObject) -> str:
     owners = [f"{o.get('kind')}/{o.get('name')}" for o in live["metadata"].get("ownerReferences") or []]
     holder = f"belongs to {', '.join(owners)}" if owners else "has no owner"
     return (
@@ -191,13 +189,23 @@ def _reason(owner: str, known: Known | None, want: DesiredCronJob, live: KubeObj
     return "Changed" if recorded != want.job_hash else "Drifted"
 
 
+def _contested(name: str, what: str) -> Hold:
+    return Hold(
+        name,
+        "DriftContested",
+        f'CronJob "{name}": {what} {MAX_REPAIRS_PER_MINUTE} times within a minute, each time put right; '
+        "find who else writes it (kubectl get cronjob -o yaml --show-managed-fields); trying again in a minute",
+        retry_after_seconds=CONTESTED_WINDOW_SECONDS,
+    )
+
+
 def _is_contested(ground: Ground, name: str) -> bool:
     recent = [t for t in ground.repairs.get(name, ()) if ground.now_monotonic - t < CONTESTED_WINDOW_SECONDS]
     return len(recent) >= MAX_REPAIRS_PER_MINUTE
 
 
 def owned_by(app: App, observed: Iterable[KubeObject]) -> list[KubeObject]:
-    """Those that are ours beyond doubt: by owner uid. Labels only narrow a watch; anybody can write them (attack T5)."""
+    """Those that are ours beyond doubt: by owner uid. Labels only narrow a watch; anybody writes them (attack T5)."""
     return [live for live in observed if _ownership(app, live) in {"ours", "lost"}]
 
 
@@ -211,7 +219,7 @@ def job_of(live: KubeObject) -> str:
 
 
 def absent_names(app: App, desired: Desired, observed: Iterable[KubeObject]) -> list[str]:
-    """Owned CronJobs that the manifest does not ask for; those of a job that cannot be rendered today are not absent."""
+    """Owned CronJobs the manifest does not ask for; those of a job that cannot be rendered today are not absent."""
     wanted = {want.name for want in desired.cron_jobs}
     faulty = {fault.job for fault in desired.faults}
     owned = owned_by(app, observed)

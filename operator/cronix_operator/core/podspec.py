@@ -66,7 +66,7 @@ def pod_template(
     budget_seconds: int,
     limits: Limits,
 ) -> dict[str, Any]:
-    """The pod template of one CronJob, with all defaults. `knobs.pod` may add, never take away what keeps it restricted."""
+    """The pod template of one CronJob, with all defaults. `knobs.pod` may add, never loosen it."""
     pod = knobs.pod or {}
     volumes = [_keys_volume(keys)]
     mounts = [{"name": "keys", "mountPath": KEYS_DIR, "readOnly": True}]

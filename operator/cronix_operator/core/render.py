@@ -121,7 +121,10 @@ def _budget(job: Job, knobs: JobKnobs) -> int:
 
 def _key_advice(exc: KeyNotMapped, app: App) -> str:
     if app.signing_secret is not None:
-        return f'auth.secret_refs: "{exc.name}" cannot be a data key of Secret "{app.signing_secret}"; map it with spec.signing.keys'
+        return (
+            f'auth.secret_refs: "{exc.name}" cannot be a data key of Secret "{app.signing_secret}"; '
+            "map it with spec.signing.keys"
+        )
     return (
         f'auth.secret_refs: the manifest asks for key "{exc.name}", spec.signing.keys offers {", ".join(exc.offered)}; '
         f"add {{name: {exc.name}, secretKeyRef: …}} or correct the manifest"
@@ -158,7 +161,7 @@ def _metadata(app: App, job: Job, name: str, labels: Mapping[str, str], fingerpr
             naming.JOB_HASH_ANNOTATION: fingerprint,
             naming.OWNER_UID_ANNOTATION: app.uid,
         },
-        # No blockOwnerDeletion: it needs a right on cronixapps/finalizers where OwnerReferencesPermissionEnforcement is on.
+        # No blockOwnerDeletion: under OwnerReferencesPermissionEnforcement it needs a right on cronixapps/finalizers.
         "ownerReferences": [
             {"apiVersion": API_VERSION, "kind": KIND, "name": app.name, "uid": app.uid, "controller": True}
         ],
@@ -166,7 +169,7 @@ def _metadata(app: App, job: Job, name: str, labels: Mapping[str, str], fingerpr
 
 
 def is_suspended(app: App, job: str, knobs: JobKnobs) -> bool:
-    """Whether a job's CronJobs are rendered with suspend: the app, the job's knobs, or `kubectl cronix suspend` says so."""
+    """Whether a job is suspended: the app is, the job's knobs say so, or the annotation `cronix.dev/suspended-jobs`."""
     return app.suspend or bool(knobs.suspend) or job in app.suspended_jobs
 
 

@@ -45,7 +45,7 @@ class Settled:
 
 
 def is_due(app: App, memory: Memory, now: Now) -> bool:
-    """Whether this walk asks the source: first time, spec or `reconcile-at` changed, interval over, or a retry is due."""
+    """Whether this walk asks the source: first time, spec or `reconcile-at` changed, interval over, retry due."""
     changed = memory.generation != app.generation or memory.reconcile_at != app.reconcile_at
     return changed or memory.approve_prune != app.approve_prune or now.monotonic >= memory.next_fetch_monotonic
 

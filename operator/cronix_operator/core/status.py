@@ -29,7 +29,7 @@ class Verdicts:
 def summarize(
     app: App, memory: Memory, outcome: Outcome | ReconcileError, previous: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
-    """The whole status after one walk, ready for a merge patch; what the walk could not learn is kept from `previous`."""
+    """The whole status after one walk, ready for a merge patch; what the walk could not learn is left out."""
     failed = isinstance(outcome, ReconcileError)
     verdicts = _failed(outcome) if isinstance(outcome, ReconcileError) else _walked(app, outcome)
     status: dict[str, Any] = {
@@ -47,7 +47,7 @@ def summarize(
             "lastChangeTime": timestamp(memory.good.changed_at),
         }
     if not failed:
-        status |= _rows(app, memory, outcome, now)  # type: ignore[arg-type]  # not an error here
+        status |= _rows(memory, outcome, now)  # type: ignore[arg-type]  # not an error here
     return status
 
 
@@ -162,7 +162,7 @@ def _short(message: str) -> str:
     return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
 
 
-def _rows(app: App, memory: Memory, outcome: Outcome, now: datetime) -> dict[str, Any]:
+def _rows(memory: Memory, outcome: Outcome, now: datetime) -> dict[str, Any]:
     rows = [_row(want, live, memory, now) for want, live in outcome.in_step]
     rows.sort(key=lambda row: (row["name"], row["index"]))
     nexts = [(row["nextRunTime"], f"{row['name']}/{row['index']}") for row in rows if "nextRunTime" in row]
@@ -227,7 +227,7 @@ def next_run(want: DesiredCronJob, live: KubeObject, now: datetime) -> datetime 
     if not want.schedule.startswith("@every"):
         return schedule.next_after(now, zone)
     start = (live.get("status") or {}).get("lastScheduleTime") or live["metadata"]["creationTimestamp"]
-    slot = datetime.fromisoformat(start.replace("Z", "+00:00"))
+    slot = datetime.fromisoformat(start)
     step = schedule.next_after(slot, zone)
     if step is None:
         return None

@@ -66,7 +66,7 @@ def _check_scheme(app: App, url: str, *, own_service: bool) -> None:
     if urlsplit(url).scheme == "http" and not (own_service or app.allow_insecure_http):
         raise TargetRefused(
             "InsecureURL",
-            f'"{url}" is plain http outside this namespace\'s Services; use https, or write spec.allowInsecureHTTP: true',
+            f'"{url}" is plain http outside the own Services; use https, or write spec.allowInsecureHTTP: true',
         )
 
 

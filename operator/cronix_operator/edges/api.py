@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import aiohttp
@@ -54,7 +54,7 @@ class ApiServer:
         self._configuration = client.Configuration()
         self._client: client.ApiClient | None = None
 
-    async def __aenter__(self) -> ApiServer:
+    async def __aenter__(self) -> Self:
         if self._kubeconfig or "KUBERNETES_SERVICE_HOST" not in os.environ:
             await config.load_kube_config(self._kubeconfig, client_configuration=self._configuration)  # type: ignore[no-untyped-call]  # the client library ships no types for it
         else:
@@ -77,7 +77,7 @@ class ApiServer:
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> Reply:
-        """One request; 429 is waited out as the server asks, at most a few times. Waiting(ApiUnavailable) without an answer."""
+        """One request; 429 is waited out as the server asks, a few times. Waiting(ApiUnavailable) without an answer."""
         url = f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
         async with self._seats:
             for attempt in range(BUSY_RETRIES):

@@ -130,7 +130,7 @@ def _path(namespace: str) -> str:
 
 def _written(change: Change, reply: Reply) -> Done:
     before = spec_hash(change.live["spec"]) if change.live else None
-    # A repair that changed nothing is no drift: a webhook or a newer server writes this field. Recorded, told once, over.
+    # A repair that changed nothing is no drift: a webhook or a newer server writes this field. Recorded, told once.
     mutated = change.reason == "Drifted" and before == spec_hash(reply.body["spec"])
     return Done(change, live=reply.body, mutated=mutated)
 

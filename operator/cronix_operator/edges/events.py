@@ -18,7 +18,7 @@ MAX_MESSAGE = 1024
 
 
 class EventRecorder:
-    """Posts Events; what was said within the last ten minutes is not said again (attack C8: an event flood fills etcd)."""
+    """Posts Events; what was said within the last ten minutes is not said again (attack C8: Events fill etcd)."""
 
     def __init__(self, api: ApiServer, instance: str) -> None:
         self._api = api

@@ -109,7 +109,10 @@ def _decoded(data: Mapping[str, str]) -> dict[str, bytes]:
 
 def _advice(plural: str, app: App, name: str) -> str:
     if plural == "secrets":
-        return f"create it: kubectl -n {app.namespace} create secret generic {name} --from-literal=current=$(openssl rand -hex 32)"
+        return (
+            f"create it: kubectl -n {app.namespace} create secret generic {name} "
+            "--from-literal=current=$(openssl rand -hex 32)"
+        )
     return f"correct the name in spec.source, or create it in namespace {app.namespace}"
 
 
@@ -126,7 +129,8 @@ def _no_key(app: App, data_keys: Mapping[str, bytes]) -> str:
 def _grant(plural: str, app: App, name: str) -> str:
     return (
         f'the operator may not read {plural} in namespace "{app.namespace}"; grant it: '
-        f"kubectl -n {app.namespace} create role cronix-{plural} --verb=get --resource={plural} --resource-name={name} && "
+        f"kubectl -n {app.namespace} create role cronix-{plural} --verb=get --resource={plural} "
+        f"--resource-name={name} && "
         f"kubectl -n {app.namespace} create rolebinding cronix-{plural} --role=cronix-{plural} "
         "--serviceaccount=OPERATOR_NAMESPACE:OPERATOR_SERVICE_ACCOUNT"
     )

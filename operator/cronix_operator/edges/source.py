@@ -28,6 +28,11 @@ from cronix_protocol import sign
 MAX_BODY_BYTES = 1024 * 1024
 MAX_EXCERPT_CHARS = 120
 
+_SIGNATURE_ADVICE = {
+    True: "the app's key is not the one in spec.signing",
+    False: "check the app's clock, and that no proxy drops X-Cron-Signature",
+}
+
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
@@ -87,7 +92,8 @@ class HttpSource:
         if not own and _is_service_name(host) and host not in app.allowed_hosts:
             raise Stalled(
                 "HostNotAllowed",
-                f'spec.source: "{host}" is a Service of another namespace; if that is meant write spec.targets.allowedHosts: ["{host}"]',
+                f'spec.source: "{host}" is a Service of another namespace; '
+                f'if that is meant write spec.targets.allowedHosts: ["{host}"]',
             )
 
     async def _address(self, endpoint: Endpoint, parts: SplitResult) -> str:
@@ -145,7 +151,7 @@ def _tls(material: KeyMaterial) -> ssl.SSLContext:
 
 
 def _load_client_certificate(context: ssl.SSLContext, certificate: str, private_key: str) -> None:
-    """Load from memory: Python's ssl only reads files, and a key does not belong on a disk; an anonymous file will do."""
+    """Load from memory: Python's ssl reads files only, and a key does not belong on a disk; so an anonymous file."""
     import os
 
     descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
@@ -178,9 +184,7 @@ def _answered(url: str, status: int, body: bytes, headers: Mapping[str, str]) ->
     if code in SIGNATURE_CODES:
         return Waiting(
             "SignatureRefused",
-            f"{url} refused the signature ({code}: {text}); the app's key is not the one in spec.signing"
-            if code == "SignatureMismatch"
-            else f"{url} refused the signature ({code}: {text}); check the app's clock and that no proxy drops X-Cron-Signature",
+            f"{url} refused the signature ({code}: {text}); {_SIGNATURE_ADVICE[code == 'SignatureMismatch']}",
         )
     if 300 <= status < 400:
         to = headers.get("Location", "elsewhere")
@@ -190,7 +194,7 @@ def _answered(url: str, status: int, body: bytes, headers: Mapping[str, str]) ->
     if status == 404:
         return Waiting(
             "FetchFailed",
-            f"{url} answered 404; if the manifest is served under another path, write spec.source.service.path or the full url",
+            f"{url} answered 404; if the manifest has another path, write spec.source.service.path or the full url",
         )
     return Waiting("FetchFailed", f"{url} answered {status}{': ' + text if text else ''}")
 
