@@ -171,8 +171,8 @@ def _wrap(connection: _socket.socket, host: str, tls: Tls, deadline: Deadline) -
         if tls.cert_file:
             context.load_cert_chain(tls.cert_file, tls.key_file or None)
         connection.settimeout(deadline.left())
-        # The wrapper takes the descriptor over and asks no more of the socket than its C base class has.
-        return context.wrap_socket(connection, server_hostname=host.rstrip("."))  # type: ignore[arg-type]
+        # bytes: a str would load the idna codec. The wrapper asks no more of the socket than its C base class has.
+        return context.wrap_socket(connection, server_hostname=host.rstrip(".").encode("ascii"))  # type: ignore[arg-type]
     except ssl.SSLCertVerificationError as error:
         raise OSError(0, f"TLS to {host}: {error.verify_message}") from None
     except ssl.SSLError as error:
