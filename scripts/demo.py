@@ -224,7 +224,7 @@ class Demo:
             f"    kubectl -n {NAMESPACE} get cxa,cronjobs,jobs\n"
             f"    kubectl -n {NAMESPACE} describe cxa {APP}                     # conditions and Events\n"
             f"    kubectl -n {NAMESPACE} logs -l cronix.dev/app={APP} --tail=20   # the signers\n"
-            f'    kubectl -n {NAMESPACE} patch cronjob cronix-{APP}-tick-0 -p \'{{"spec":{{"suspend":true}}}}\'   # is put back\n'
+            f"    kubectl -n {NAMESPACE} delete cronjob cronix-{APP}-tick-0      # is there again within a second\n"
             f"    kubectl -n {NAMESPACE} create job once --from=cronjob/cronix-{APP}-tick-0   # run it now\n"
             "    make demo-down    # remove the demo     make cluster-down    # stop the local cluster"
         )

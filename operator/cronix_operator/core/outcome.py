@@ -83,7 +83,10 @@ def _warnings(plan: Plan, verdict: Verdict) -> dict[str, tuple[str, str]]:
 
 def remember(memory: Memory, settled: Settled, plan: Plan, results: Sequence[Done], now: Now) -> Memory:
     """The memory after a walk: the good manifest, the pair of each write, and which repairs were just made."""
-    pairs = {want.name: _known(want, live) for want, live in plan.unchanged}
+    # What is held back or was refused keeps its old pair: it says whose the last write was.
+    kept = {hold.name for hold in plan.holds} | {done.change.name for done in results if done.fault is not None}
+    pairs = {name: known for name, known in memory.pairs.items() if name in kept}
+    pairs |= {want.name: _known(want, live) for want, live in plan.unchanged}
     repairs = {
         name: recent
         for name, times in memory.repairs.items()

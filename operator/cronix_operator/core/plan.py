@@ -66,8 +66,7 @@ def decide(app: App, want: DesiredCronJob, live: KubeObject | None, ground: Grou
         gone = want.name in ground.pairs
         if gone and _is_contested(ground, want.name):
             return _contested(want.name, "the CronJob was deleted")
-        reason, fields = ("Drifted", ("(deleted)",)) if gone else ("Missing", ())
-        return Change("create", want.name, reason, fields=fields, desired=want)
+        return Change("create", want.name, "Drifted" if gone else "Missing", desired=want)
     owner = _ownership(app, live)
     if owner == "foreign" and not (app.adopt and _adoptable(live)):
         return JobFault(want.job, want.index, "NameConflict", _conflict_text(want, live))
