@@ -93,7 +93,11 @@ class Server(ThreadingMixIn, WSGIServer):
 
 if __name__ == "__main__":
     server = make_server(
-        "", int(os.environ.get("PORT", "8080")), Application(), server_class=Server, handler_class=Handler
+        os.environ.get("HOST", ""),
+        int(os.environ.get("PORT", "8080")),
+        Application(),
+        server_class=Server,
+        handler_class=Handler,
     )
     log.info("listening port=%d", server.server_port)
     server.serve_forever()

@@ -190,7 +190,7 @@ class Cron:
 
     @property
     def own_routes(self) -> tuple[str, ...]:
-        """The URL paths of jobs with a `url=` outside of `/api/v1/scheduled/`, without the public prefix."""
+        """The URL paths of jobs with a `url=` outside of `/api/v1/scheduled/`, decoded and without the prefix."""
         return self._registry.own_routes()
 
     def serves(self, route: str) -> bool:

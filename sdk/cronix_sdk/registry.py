@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from cronix_sdk import jobs
 from cronix_sdk.errors import JobError, SetupError
@@ -75,9 +76,9 @@ class JobRegistry:
         return self.prefix if missing else ""
 
     def own_routes(self) -> tuple[str, ...]:
-        """The paths, prefix taken off, of jobs that are not served below the common trigger path."""
+        """The paths of jobs outside of the common trigger path: prefix off and decoded, as routers want them."""
         routes = (route.removeprefix(self.prefix) for route in self._by_route)
-        return tuple(route for route in routes if not route.startswith(TRIGGER_PREFIX))
+        return tuple(unquote(route) for route in routes if not route.startswith(TRIGGER_PREFIX))
 
     def serves(self, route: str) -> bool:
         """Whether a path belongs to the manifest or to triggers, with the public prefix or another mount before it."""

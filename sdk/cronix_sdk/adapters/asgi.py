@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from cronix_sdk.request import as_sent, wire_text
+from cronix_sdk.request import as_sent, route_of, wire_text
 
 if TYPE_CHECKING:
     from cronix_sdk.cron import Cron
@@ -61,11 +61,10 @@ def asgi_app(cron: Cron, inner: AsgiApp | None) -> AsgiApp:
     """See `Cron.asgi`."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (inner is None or cron.serves(scope["path"])):
+        path = path_as_sent(scope) if scope["type"] == "http" else ""
+        if path and (inner is None or cron.serves(route_of(path))):
             body = await read_body(receive, cron.max_body_bytes, cron.body_timeout_seconds)
-            answer = await cron.handle_async(
-                method=scope["method"], path=path_as_sent(scope), headers=scope["headers"], body=body
-            )
+            answer = await cron.handle_async(method=scope["method"], path=path, headers=scope["headers"], body=body)
             await send_response(answer, send)
         elif inner is not None:
             await inner(scope, receive, send)

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from cronix_sdk.request import as_sent, wire_text
+from cronix_sdk.request import as_sent, route_of, wire_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,11 +79,12 @@ def wsgi_app(cron: Cron, inner: WsgiApp | None) -> WsgiApp:
     """See `Cron.wsgi`."""
 
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if inner is not None and not cron.serves(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")):
+        path = path_as_sent(environ)
+        if inner is not None and not cron.serves(route_of(path)):
             return inner(environ, start_response)
         answer = cron.handle(
             method=environ["REQUEST_METHOD"],
-            path=path_as_sent(environ),
+            path=path,
             headers=headers_of(environ),
             body=read_body(environ, cron.max_body_bytes),
         )
