@@ -1,4 +1,4 @@
-"""The command line: `python3 -m cronix_cluster <command>`; answers on standard output, everything else on standard error."""
+"""The command line: `python3 -m cronix_cluster <command>`; answers on stdout, all else on stderr."""
 
 from __future__ import annotations
 
@@ -86,7 +86,9 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="cronix_cluster", description="A real Kubernetes on this machine.")
     commands = top.add_subparsers(dest="command", required=True)
 
-    def add(name: str, run: Callable[[Paths, argparse.Namespace], int], text: str, *, locked: bool) -> argparse.ArgumentParser:
+    def add(
+        name: str, run: Callable[[Paths, argparse.Namespace], int], text: str, *, locked: bool
+    ) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=run, locked=locked, wait=False)
         if locked:
@@ -101,7 +103,9 @@ def parser() -> argparse.ArgumentParser:
     add("path", _path, "print the folder with kubectl and helm", locked=False)
     load = add("load", _load, "load image archives", locked=True)
     load.add_argument("archive", nargs="+", type=Path)
-    build = add("build", _build, "build images/<name> and bring them into the cluster; prints their references", locked=True)
+    build = add(
+        "build", _build, "build images/<name> and bring them into the cluster; prints their references", locked=True
+    )
     build.add_argument("name", nargs="*")
     build.add_argument("--format", choices=("text", "json"), default="text")
     component = add("component", _component, "one component, for tests of failures", locked=True)

@@ -1,4 +1,4 @@
-"""Who wrote what: reads the API server's audit log (level Metadata, JSON lines) and counts writes between two moments."""
+"""Who wrote what: reads the API server's audit log (JSON lines) and counts writes between two moments."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SETTLE_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One finished request. `name` is empty for a create whose name the server did not log; `offset` is where the next entry starts."""
+    """One finished request; `name` may be empty (generateName); `offset` is where the next entry starts."""
 
     verb: str
     user: str
@@ -67,7 +67,7 @@ def parse_entry(line: bytes, offset: int) -> AuditEntry | None:
 
 
 def read_audit(since_offset: int = 0, log: Path | None = None) -> Iterator[AuditEntry]:
-    """Finished requests from a byte offset on, oldest first; a last line that is still being written is left for next time."""
+    """Finished requests from a byte offset on, oldest first; a last line still being written is left for next time."""
     with (log or Paths().audit_log).open("rb") as file:
         file.seek(since_offset)
         offset = since_offset
@@ -83,8 +83,9 @@ def read_audit(since_offset: int = 0, log: Path | None = None) -> Iterator[Audit
 class AuditMark:
     """A moment in the audit log: `entries()` and `writes()` are about what came after it."""
 
-    def __init__(self, log: Path | None = None) -> None:
+    def __init__(self, log: Path | None = None, settle_seconds: float = SETTLE_SECONDS) -> None:
         self._log = log or Paths().audit_log
+        self._settle_seconds = settle_seconds
         self._offset = self._log.stat().st_size
 
     def entries(
@@ -95,21 +96,26 @@ class AuditMark:
         user: str | None = None,
         name: str | None = None,
         namespace: str | None = None,
-        settle_seconds: float = SETTLE_SECONDS,
     ) -> list[AuditEntry]:
-        """Finished requests since the mark that match everything given; `resource` may be `cronjobs` or `cronjobs/status`."""
-        time.sleep(settle_seconds)
+        """Finished requests since the mark that match; `resource` is `cronjobs`, `cronjobs/status`, …."""
+        time.sleep(self._settle_seconds)
 
         def matches(entry: AuditEntry) -> bool:
             full = f"{entry.resource}/{entry.subresource}" if entry.subresource else entry.resource
-            pairs = ((verb, entry.verb), (resource, full), (user, entry.user), (name, entry.name), (namespace, entry.namespace))
+            pairs = (
+                (verb, entry.verb),
+                (resource, full),
+                (user, entry.user),
+                (name, entry.name),
+                (namespace, entry.namespace),
+            )
             return all(wanted is None or wanted == actual for wanted, actual in pairs)
 
         return [entry for entry in read_audit(self._offset, self._log) if matches(entry)]
 
     def writes(self, **filters: str) -> list[AuditEntry]:
         """The writes among `entries`."""
-        return [entry for entry in self.entries(**filters) if entry.is_write]  # type: ignore[arg-type]  # names of entries()
+        return [entry for entry in self.entries(**filters) if entry.is_write]
 
     def count_writes(self, **filters: str) -> Counter[tuple[str, str]]:
         """How many writes of each (verb, resource[/subresource])."""

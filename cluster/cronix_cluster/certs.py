@@ -35,9 +35,16 @@ def identities() -> tuple[Identity, ...]:
     """Everyone who needs a certificate, with the user and group names that Kubernetes' built-in RBAC binds."""
     address = node_address()
     api_names = (
-        "IP:127.0.0.1", f"IP:{SERVICE_API_ADDRESS}", f"IP:{address}", "DNS:localhost", f"DNS:{NODE_NAME}",
-        "DNS:kubernetes", "DNS:kubernetes.default", "DNS:kubernetes.default.svc", "DNS:kubernetes.default.svc.cluster.local",
-    )  # fmt: skip
+        "IP:127.0.0.1",
+        f"IP:{SERVICE_API_ADDRESS}",
+        f"IP:{address}",
+        "DNS:localhost",
+        f"DNS:{NODE_NAME}",
+        "DNS:kubernetes",
+        "DNS:kubernetes.default",
+        "DNS:kubernetes.default.svc",
+        "DNS:kubernetes.default.svc.cluster.local",
+    )
     return (
         Identity("apiserver", "/CN=kube-apiserver", names=api_names),
         Identity("apiserver-kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client"),
@@ -67,7 +74,11 @@ def _sign(folder: Path, identity: Identity) -> None:
     key, request, certificate = (folder / f"{identity.file}.{end}" for end in ("key", "csr", "crt"))
     _new_key(key)
     _openssl("req", "-new", "-key", str(key), "-subj", identity.subject, "-out", str(request))
-    lines = ["keyUsage=critical,digitalSignature", "extendedKeyUsage=serverAuth,clientAuth", "basicConstraints=CA:FALSE"]
+    lines = [
+        "keyUsage=critical,digitalSignature",
+        "extendedKeyUsage=serverAuth,clientAuth",
+        "basicConstraints=CA:FALSE",
+    ]
     if identity.names:
         lines.append("subjectAltName=" + ",".join(identity.names))
     extensions = folder / f"{identity.file}.ext"
@@ -75,9 +86,23 @@ def _sign(folder: Path, identity: Identity) -> None:
     serial = str(int.from_bytes(os.urandom(8)) or 1)
     authority = folder / identity.authority
     _openssl(
-        "x509", "-req", "-in", str(request), "-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-set_serial", serial,
-        "-days", _DAYS, "-extfile", str(extensions), "-out", str(certificate),
-    )  # fmt: skip
+        "x509",
+        "-req",
+        "-in",
+        str(request),
+        "-CA",
+        f"{authority}.crt",
+        "-CAkey",
+        f"{authority}.key",
+        "-set_serial",
+        serial,
+        "-days",
+        _DAYS,
+        "-extfile",
+        str(extensions),
+        "-out",
+        str(certificate),
+    )
     request.unlink()
     extensions.unlink()
 
@@ -85,9 +110,20 @@ def _sign(folder: Path, identity: Identity) -> None:
 def _authority(folder: Path, name: str) -> None:
     _new_key(folder / f"{name}.key")
     _openssl(
-        "req", "-x509", "-new", "-key", str(folder / f"{name}.key"), "-subj", f"/CN=cronix-local-{name}", "-days", _DAYS,
-        "-addext", "keyUsage=critical,digitalSignature,keyCertSign,cRLSign", "-out", str(folder / f"{name}.crt"),
-    )  # fmt: skip
+        "req",
+        "-x509",
+        "-new",
+        "-key",
+        str(folder / f"{name}.key"),
+        "-subj",
+        f"/CN=cronix-local-{name}",
+        "-days",
+        _DAYS,
+        "-addext",
+        "keyUsage=critical,digitalSignature,keyCertSign,cRLSign",
+        "-out",
+        str(folder / f"{name}.crt"),
+    )
 
 
 def ensure(folder: Path) -> bool:

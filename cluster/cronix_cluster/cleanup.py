@@ -52,7 +52,7 @@ def kill_leftovers(paths: Paths) -> list[int]:
 
 
 def _remove_shim_sockets(paths: Paths) -> None:
-    """containerd's shims listen below /run/containerd/s, wherever containerd's own state is; each bundle names its socket."""
+    """containerd's shims listen below /run/containerd/s whatever its configuration; each bundle names its socket."""
     for address in paths.containerd_state.glob("io.containerd.runtime.v2.task/*/*/address"):
         with suppress(OSError):
             socket = Path(address.read_text().strip().removeprefix("unix://"))
@@ -71,22 +71,24 @@ def kill_orphans(paths: Paths) -> list[int]:
     """Components that were started but whose pid file was not written, because the harness died in between."""
     known = known_pids(paths)
     found = processes.marked_processes(f"/{CGROUP}/")
-    return processes.kill_all(pid for pid, name in found.items() if name != "pod" and pid not in known and _is_leader(pid))
+    return processes.kill_all(
+        pid for pid, name in found.items() if name != "pod" and pid not in known and _is_leader(pid)
+    )
 
 
 def _is_leader(pid: int) -> bool:
-    """Components lead a session of their own (as shims do, which carry containerd's mark)."""
+    """Components lead a session of their own; containerd's shims carry its mark but stay in its session."""
     with suppress(ProcessLookupError):
         return os.getsid(pid) == pid
     return False
 
 
 def delete_run_state(paths: Paths) -> None:
-    """Delete what a stopped cluster needs no more: etcd's data, pods' folders and logs, runtime state. Images stay."""
+    """Delete etcd's data, pods' folders and runtime state; images, certificates and the components' logs stay."""
     remaining = _ours(paths)
     if remaining:  # deleting through a bind mount would delete somebody's files
         raise ClusterError(f"still mounted, so nothing was deleted: {', '.join(remaining[:5])}")
-    for folder in (paths.run, paths.etcd_data, paths.kubelet_root, paths.pod_logs, paths.logs):
+    for folder in (paths.run, paths.etcd_data, paths.kubelet_root, paths.pod_logs):
         shutil.rmtree(folder, ignore_errors=True)
 
 

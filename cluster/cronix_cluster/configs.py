@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 CGROUP = "cronix-cluster"
 CNI_NETWORK = "cronix-cluster"
 _SYSTEM_READERS = (
-    "system:kube-scheduler", "system:kube-controller-manager", "system:apiserver", "system:kube-proxy", "system:coredns",
+    "system:kube-scheduler", "system:kube-controller-manager", "system:apiserver", "system:kube-proxy",
+    "system:coredns",
     f"system:node:{NODE_NAME}",
 )  # fmt: skip
 
@@ -76,7 +77,11 @@ def kubelet(paths: Paths) -> str:
     config = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "authentication": {"anonymous": {"enabled": False}, "webhook": {"enabled": True}, "x509": {"clientCAFile": f"{pki}/ca.crt"}},
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": f"{pki}/ca.crt"},
+        },
         "authorization": {"mode": "Webhook"},
         "tlsCertFile": f"{pki}/kubelet.crt",
         "tlsPrivateKeyFile": f"{pki}/kubelet.key",
@@ -93,7 +98,12 @@ def kubelet(paths: Paths) -> str:
         "serializeImagePulls": False,
         # Images come from local builds only: what the kubelet collects cannot be pulled again.
         "imageGCHighThresholdPercent": 100,
-        "evictionHard": {"memory.available": "64Mi", "nodefs.available": "1%", "nodefs.inodesFree": "1%", "imagefs.available": "1%"},
+        "evictionHard": {
+            "memory.available": "64Mi",
+            "nodefs.available": "1%",
+            "nodefs.inodesFree": "1%",
+            "imagefs.available": "1%",
+        },
         "enforceNodeAllocatable": ["pods"],
         "oomScoreAdj": 0,
     }
@@ -137,7 +147,7 @@ def corefile(paths: Paths) -> str:
 
 
 def audit_policy() -> str:
-    """Who did what to which object, never the object itself (a Secret would be in it); the machinery's reading is left out."""
+    """Who did what to which object, never the object (a Secret would be in it); the machinery's reading is left out."""
     no_noise = [
         {"level": "None", "nonResourceURLs": ["/healthz*", "/readyz*", "/livez*"]},
         {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}],
@@ -162,8 +172,8 @@ def dns_access() -> tuple[tuple[str, dict[str, object]], ...]:
         {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
     ]
     group = "rbac.authorization.k8s.io"
-    role = {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules}
-    binding = {
+    role: dict[str, object] = {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules}
+    binding: dict[str, object] = {
         "apiVersion": f"{group}/v1",
         "kind": "ClusterRoleBinding",
         "metadata": metadata,

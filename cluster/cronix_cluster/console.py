@@ -41,7 +41,7 @@ class Stopwatch:
 
     def table(self) -> str:
         """One line per step that took noticeable time, the longest first, and the total."""
-        noticeable = sorted(((s, n) for n, s in self._steps if s >= 0.1), reverse=True)  # noqa: PLR2004 - below is noise
+        noticeable = sorted(((s, n) for n, s in self._steps if s >= 0.1), reverse=True)
         lines = [f"  {seconds:7.1f} s  {name}" for seconds, name in noticeable]
         return "\n".join(["where the time went:", *lines, f"  {self.total_seconds:7.1f} s  in all"])
 

@@ -41,7 +41,7 @@ def http_fault(scheme: str, port: int, path: str, pki: Path | None = None) -> st
         response = connection.getresponse()
         body = response.read(2000).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        return f"port {port}: {error or type(error).__name__}"
+        return f"port {port}: {str(error) or type(error).__name__}"
     finally:
         connection.close()
     return None if response.status == http.client.OK else f"{path} answers {response.status}: {body.strip()[-200:]}"
@@ -96,6 +96,6 @@ def dns_fault(name: str = "kubernetes.default.svc.cluster.local") -> str | None:
             client.sendto(query, (node_address(), 53))
             answer = client.recv(512)
         except OSError as error:
-            return f"DNS {node_address()}:53: {error or 'no answer'}"
+            return f"DNS {node_address()}:53: {str(error) or 'no answer'}"
     flags, _, answers = struct.unpack(">3H", answer[2:8])
     return None if flags & 0xF == 0 and answers else f"DNS has no address for {name} yet (code {flags & 0xF})"

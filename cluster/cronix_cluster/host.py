@@ -17,9 +17,7 @@ from cronix_cluster.errors import ClusterError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-OWN_CLUSTER = (
-    "use a cluster that you have (kind, k3d, …) with `KUBECONFIG=… IMAGE_REGISTRY=kind|k3d|registry.example.com/x make demo`"
-)
+OWN_CLUSTER = "use a cluster of your own with `KUBECONFIG=… IMAGE_REGISTRY=kind|k3d|registry.example.com/x make demo`"
 CNI_FOLDERS = (Path("/opt/cni/bin"), Path("/usr/lib/cni"), Path("/usr/libexec/cni"))
 
 
@@ -83,7 +81,11 @@ def missing_packages(*, need_python_venv: bool, find: Callable[[str], str | None
 
 def changes(packages: list[str], *, binaries_built: bool, bridge: str, network: str) -> str:
     """What `up` will do to this host, for a person to agree to."""
-    build = "" if binaries_built else "\n  build:      Kubernetes from Go modules, once: about 12 minutes on 2 cores, 7 GB of Go cache"
+    build = (
+        ""
+        if binaries_built
+        else "\n  build:      Kubernetes from Go modules, once: about 12 minutes on 2 cores, 7 GB of Go cache"
+    )
     install = f"\n  packages:   apt-get install {' '.join(packages)} (they stay after `down`)" if packages else ""
     return (
         "This starts a real Kubernetes on this host. It will change:"

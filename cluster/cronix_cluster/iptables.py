@@ -1,4 +1,4 @@
-"""Text of iptables-save in, text for iptables-restore out: removes what a cluster wrote, keeps every other rule. No I/O."""
+"""iptables-save's text in, iptables-restore's out: removes what a cluster wrote, keeps every other rule. No I/O."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 
 OWN_CHAINS = ("KUBE-", "CNI-", "CRONIX-")
 _JUMP = re.compile(r"(?:^|\s)(?:-j|--jump|-g|--goto)\s+(\S+)")
+# A comment may say anything, "-j KUBE-SERVICES" included.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _COUNTERS = re.compile(r"\s*\[\d+:\d+\]\s*")
 
 
@@ -40,7 +42,13 @@ def removal(saved: str) -> str:
         if not own and not jumps:
             continue
         flushes = [f":{chain} - [0:0]" for chain in own]
-        parts += [f"*{table}", *flushes, *("-D " + rule[3:] for rule in jumps), *(f"-X {chain}" for chain in own), "COMMIT"]
+        parts += [
+            f"*{table}",
+            *flushes,
+            *("-D " + rule[3:] for rule in jumps),
+            *(f"-X {chain}" for chain in own),
+            "COMMIT",
+        ]
     return "\n".join(parts) + "\n" if parts else ""
 
 
@@ -48,7 +56,7 @@ def _jumps_to_own(rule: str) -> bool:
     """Rules inside our own chains vanish with the chain; only those elsewhere must be deleted one by one."""
     if _is_own(rule.split()[1]):
         return False
-    target = _JUMP.search(rule)
+    target = _JUMP.search(_QUOTED.sub("", rule))
     return target is not None and _is_own(target.group(1))
 
 
@@ -64,7 +72,7 @@ def is_blank(table: str, saved: str) -> bool:
 
 
 def normalised(saved: str) -> str:
-    """The same text without comments, counters and blank tables, sorted by table: equal before and after means equal."""
+    """The same text without comments, counters and blank tables, sorted by table: for comparing before and after."""
     parts: list[str] = []
     for table, lines in sorted(_tables(saved).items()):
         if is_blank(table, saved):

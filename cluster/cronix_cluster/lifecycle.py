@@ -10,7 +10,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cronix_cluster import certs, cgroups, cleanup, configs, health, host, images, network, processes, supervise, toolchain
+from cronix_cluster import (
+    certs,
+    cgroups,
+    cleanup,
+    configs,
+    health,
+    host,
+    images,
+    network,
+    processes,
+    supervise,
+    toolchain,
+)
 from cronix_cluster.components import components
 from cronix_cluster.console import Stopwatch, say
 from cronix_cluster.errors import ClusterError
@@ -74,6 +86,8 @@ def _prepare(paths: Paths) -> bool:
         say("  the machine was restarted since: the cluster starts empty")
         _clear(paths)
     fresh = not paths.etcd_data.exists()
+    if fresh:  # the logs of the cluster before this one were kept until now
+        shutil.rmtree(paths.logs, ignore_errors=True)
     for folder in (paths.state, paths.run, paths.logs, paths.pids):
         folder.mkdir(parents=True, exist_ok=True)
     write_atomically(paths.state / "boot-id", processes.boot_id())
@@ -157,7 +171,7 @@ def _service_account_fault(paths: Paths) -> str | None:
         status, _ = health.api(paths.pki, "GET", "/api/v1/namespaces/default/serviceaccounts/default")
     except OSError as error:
         return str(error)
-    return None if status == 200 else "the controller-manager has not made the default service account yet"  # noqa: PLR2004 - HTTP
+    return None if status == 200 else "the controller-manager has not made the default service account yet"
 
 
 def _clear(paths: Paths) -> list[str]:

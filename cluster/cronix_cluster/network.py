@@ -18,13 +18,22 @@ SERVICE_NETWORK = "10.96.0.0/16"
 SERVICE_API_ADDRESS = "10.96.0.1"
 # Switches that kubelet, kube-proxy and the bridge plugin turn, or that pods need.
 _SYSCTLS = (
-    "net/ipv4/ip_forward", "net/ipv4/conf/all/route_localnet", "net/ipv6/conf/all/forwarding",
-    "net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables",
-    "net/netfilter/nf_conntrack_max", "net/netfilter/nf_conntrack_tcp_be_liberal",
-    "net/netfilter/nf_conntrack_tcp_timeout_established", "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
-    "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops",
-    "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes",
-)  # fmt: skip
+    "net/ipv4/ip_forward",
+    "net/ipv4/conf/all/route_localnet",
+    "net/ipv6/conf/all/forwarding",
+    "net/bridge/bridge-nf-call-iptables",
+    "net/bridge/bridge-nf-call-ip6tables",
+    "net/netfilter/nf_conntrack_max",
+    "net/netfilter/nf_conntrack_tcp_be_liberal",
+    "net/netfilter/nf_conntrack_tcp_timeout_established",
+    "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+)
 _FAMILIES = (("ip", "iptables"), ("ip6", "ip6tables"))
 
 
@@ -88,16 +97,25 @@ def snapshot() -> dict[str, object]:
     }
 
 
-# Folders with fixed names that kubelet, containerd and the CNI plugins make whatever they are told; removed if they were not there.
+# Made by kubelet, containerd and the CNI plugins whatever they are told; removed if they were not there before.
 LEFT_BY_OTHERS = (
-    Path("/var/lib/kubelet"), Path("/var/log/containers"), Path("/var/log/pods"), Path("/var/lib/cni"), Path("/run/containerd"),
-    Path("/etc/cni"), Path("/opt/cni"), Path("/run/netns"), Path("/run/xtables.lock"), Path("/usr/libexec/kubernetes"),
-    Path("/run/runc"), Path("/run/flannel"),
-)  # fmt: skip
+    Path("/var/lib/kubelet"),
+    Path("/var/log/containers"),
+    Path("/var/log/pods"),
+    Path("/var/lib/cni"),
+    Path("/run/containerd"),
+    Path("/etc/cni"),
+    Path("/opt/cni"),
+    Path("/run/netns"),
+    Path("/run/xtables.lock"),
+    Path("/usr/libexec/kubernetes"),
+    Path("/run/runc"),
+    Path("/run/flannel"),
+)
 
 
 def prepare_kernel() -> bool:
-    """Switch forwarding and bridge filtering on; returns whether bridged packets pass iptables (else Services need masquerading)."""
+    """Switch forwarding on; returns whether bridged packets pass iptables (where not, Services need masquerading)."""
     for name in ("net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"):
         if _sysctl(name).exists():
             _sysctl(name).write_text("1\n")
@@ -109,7 +127,11 @@ def open_forwarding() -> None:
     saved = run("iptables-save", "-t", "filter")
     if ":FORWARD DROP" not in saved or ":CRONIX-FORWARD " in saved:
         return
-    rules = [f"-A CRONIX-FORWARD -i {BRIDGE} -j ACCEPT", f"-A CRONIX-FORWARD -o {BRIDGE} -j ACCEPT", "-I FORWARD -j CRONIX-FORWARD"]
+    rules = [
+        f"-A CRONIX-FORWARD -i {BRIDGE} -j ACCEPT",
+        f"-A CRONIX-FORWARD -o {BRIDGE} -j ACCEPT",
+        "-I FORWARD -j CRONIX-FORWARD",
+    ]
     run("iptables-restore", "--noflush", stdin="\n".join(["*filter", ":CRONIX-FORWARD - [0:0]", *rules, "COMMIT", ""]))
 
 

@@ -122,7 +122,7 @@ def stop(process: Running, grace_seconds: float) -> None:
 
 
 def marked_processes(cgroup_part: str, proc: Path = _PROC) -> dict[int, str]:
-    """Every process of this cluster by pid: those with our marker in their environment and those in our pods' cgroups."""
+    """Every process of this cluster by pid: with our marker in its environment, or in a cgroup of our pods."""
     found: dict[int, str] = {}
     for entry in proc.iterdir():
         if not entry.name.isdigit():

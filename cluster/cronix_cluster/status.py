@@ -30,7 +30,9 @@ def _version(component: Component) -> str:
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows as left-aligned columns; the last one is not padded."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
+    ]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -43,7 +45,9 @@ def report(paths: Paths) -> tuple[str, bool]:
         process = supervise.running(paths, component.name)
         fault = component.fault() if process else "not running"
         since = time.strftime("%H:%M:%S", time.localtime(process.since)) if process else "-"
-        rows.append((component.name, str(process.pid) if process else "-", since, _version(component), fault or "healthy"))
+        rows.append(
+            (component.name, str(process.pid) if process else "-", since, _version(component), fault or "healthy")
+        )
         well &= fault is None
     node = health.node_fault(paths.pki) if well else "unknown"
     dns = health.dns_fault() if well else "unknown"

@@ -38,7 +38,9 @@ def start(paths: Paths, component: Component) -> processes.Running:
     path = f"{paths.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     env = {"PATH": path, "HOME": str(paths.run), "LANG": "C.UTF-8", "TMPDIR": str(paths.run / "tmp")}
     (paths.run / "tmp").mkdir(parents=True, exist_ok=True)
-    process = processes.spawn(component.name, component.argv, env, log_file(paths, component.name), component.fingerprint())
+    process = processes.spawn(
+        component.name, component.argv, env, log_file(paths, component.name), component.fingerprint()
+    )
     processes.write_pid_file(paths.pids / component.name, process)
     return process
 

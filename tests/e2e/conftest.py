@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+
 from cronix_cluster.audit import AuditMark
 from cronix_cluster.images import BUSYBOX_REFERENCE
 from cronix_cluster.paths import Paths
@@ -33,7 +34,9 @@ def kubeconfig() -> Path:
     """The cluster under test: CRONIX_KUBECONFIG, else the local one."""
     path = Path(os.environ.get("CRONIX_KUBECONFIG") or Paths().kubeconfig)
     if not path.exists():
-        pytest.fail(f"no cluster: {path} does not exist; run `make cluster-up`, or set CRONIX_KUBECONFIG", pytrace=False)
+        pytest.fail(
+            f"no cluster: {path} does not exist; run `make cluster-up`, or set CRONIX_KUBECONFIG", pytrace=False
+        )
     return path
 
 
@@ -63,7 +66,12 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
     """A fresh namespace in which Pod Security *restricted* is enforced; deleted (without waiting) at the end."""
     name = f"e2e-{secrets.token_hex(4)}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    kubectl("create", "-f", "-", stdin={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    kubectl(
+        "create",
+        "-f",
+        "-",
+        stdin={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}},
+    )
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
 

@@ -18,7 +18,8 @@ RESTRICTED_CONTAINER = {
 }
 RESTRICTED_POD = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
 # From inside a pod: the API server's Service by its name proves cluster DNS, kube-proxy and the pods' network at once.
-SCRIPT = "echo it is time; nslookup kubernetes.default.svc.cluster.local; nc -w 5 kubernetes.default.svc.cluster.local 443 </dev/null && echo connected"
+API = "kubernetes.default.svc.cluster.local"
+SCRIPT = f"echo it is time; nslookup {API}; nc -w 5 {API} 443 </dev/null && echo connected"
 
 
 def cronjob(image: str) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def finished_job(kubectl: Kubectl, namespace: str, within_seconds: float) -> dic
 def test_a_plain_cronjob_fires_by_itself_and_its_pod_reaches_the_cluster(
     kubectl: Kubectl, namespace: str, audit: Callable[[], AuditMark], busybox_image: str
 ) -> None:
-    """Kubernetes' own CronJob controller makes the Job (ownerReferences and the audit log say so), and the pod runs under
+    """Kubernetes' own CronJob controller makes the Job (ownerReferences and the audit log say so); its pod runs under
     Pod Security restricted, resolves a Service's name and connects to it; its log is readable."""
     mark = audit()
     kubectl("-n", namespace, "create", "-f", "-", stdin=cronjob(busybox_image))
