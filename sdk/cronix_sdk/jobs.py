@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from cronix_protocol.canonical import normalized_job
 from cronix_protocol.jobfaults import kubernetes_faults
-from cronix_protocol.manifest import Manifest, ManifestInvalid, parse_document
+from cronix_protocol.manifest import ManifestInvalid, parse_document
 from cronix_sdk.errors import JobError, SetupError
 from cronix_sdk.request import TRIGGER_PREFIX, route_of
 
@@ -112,6 +112,7 @@ class Registered:
     takes_context: bool
     is_async: bool
     signed_path: str
+    served: bytes
     secret: Secret | None = None
     window_seconds: int | None = None
 
@@ -147,6 +148,7 @@ def register(
         takes_context=_takes_context(name, function),
         is_async=inspect.iscoroutinefunction(inspect.unwrap(function)),
         signed_path=_path_of(job.request.url),
+        served=_served(job),
         secret=secret,
         window_seconds=window_seconds,
     )
@@ -157,7 +159,7 @@ def reschedule(registered: Registered, schedule: str | Sequence[str], *, app: st
     spec = replace(registered.spec, schedule=schedule)
     job = _validated(registered.job.name, spec, app=app, base_url=base_url)
     _check_for_kubernetes(job)
-    return replace(registered, spec=spec, job=job)
+    return replace(registered, spec=spec, job=job, served=_served(job))
 
 
 def check_app(app: str, base_url: str) -> str:
@@ -188,17 +190,17 @@ def check_app(app: str, base_url: str) -> str:
 
 
 def manifest_json(app: str, registered: Sequence[Registered]) -> bytes:
-    """The manifest to serve: normalised, jobs by name, and no `auth` where no secret is named (an empty list is refused
-    by the peer's reader)."""
-    manifest = Manifest(version=1, app=app, jobs=tuple(entry.job for entry in registered))
-    documents = []
-    for job in sorted(manifest.jobs, key=lambda job: job.name):
-        document = dict(normalized_job(job))
-        if not job.secret_refs:
-            document.pop("auth", None)
-        documents.append(document)
-    document = {"version": manifest.version, "app": manifest.app, "jobs": documents}
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode()
+    """The manifest to serve: normalised, jobs by name."""
+    jobs = b",".join(entry.served for entry in sorted(registered, key=lambda entry: entry.job.name))
+    return b'{"version":1,"app":%b,"jobs":[%b]}' % (json.dumps(app).encode(), jobs)
+
+
+def _served(job: Job) -> bytes:
+    """One job, without `auth` where no key is named: the peer's reader refuses an empty list."""
+    document = normalized_job(job)
+    if not job.secret_refs:
+        document.pop("auth", None)
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def path_prefix(base_url: str) -> str:

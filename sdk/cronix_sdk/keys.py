@@ -15,9 +15,9 @@ SHORTEST_GOOD_KEY_BYTES = 16
 _log = logging.getLogger("cronix_sdk")
 
 
-def without_newline(text: str) -> str:
-    """The key without the one newline that `kubectl create secret --from-file` keeps; the signer strips it, too."""
-    return text.removesuffix("\n")
+def without_line_end(text: str) -> str:
+    """The key without the one line end that `kubectl create secret --from-file` keeps; the signer strips it, too."""
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 
 class KeyFiles:
@@ -65,7 +65,7 @@ def resolve(secret: Secret) -> tuple[str, ...]:
     if not isinstance(value, Iterable):
         raise SecretError(f"secret: {_origin(secret)} is {type(value).__name__}; want a key (str) or a list of keys")
     listed = (value,) if isinstance(value, (str, bytes, bytearray)) else tuple(value)
-    keys = tuple(without_newline(key) for key in listed if isinstance(key, str))
+    keys = tuple(without_line_end(key) for key in listed if isinstance(key, str))
     if len(keys) < len(listed):
         raise SecretError("secret: keys are text (str); write key.decode() where you read the bytes")
     if not keys:

@@ -6,6 +6,7 @@ import weakref
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from cronix_protocol.manifest import MAX_BYTES
 from cronix_sdk import jobs
 from cronix_sdk.errors import JobError, SetupError
 from cronix_sdk.request import MANIFEST_PATH, TRIGGER_PREFIX
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MOST_JOBS = 256
+_FRAME_BYTES = 128  # version, app and brackets
 # Every registry of this process by app, to recognise a module that was loaded twice.
 _of_app: dict[str, weakref.WeakSet[JobRegistry]] = {}
 
@@ -43,6 +45,9 @@ class JobRegistry:
             raise JobError(f"job {name!r}: {MANIFEST_PATH} is the manifest's own path")
         if len(self._by_name) >= _MOST_JOBS:
             raise JobError(f"job {name!r}: a manifest holds at most {_MOST_JOBS} jobs")
+        size = sum(len(each.served) + 1 for each in (*self._by_name.values(), entry)) + _FRAME_BYTES
+        if size > MAX_BYTES:
+            raise JobError(f"job {name!r}: with it the manifest has {size} bytes, and at most {MAX_BYTES} are read")
         self._publish({**self._by_name, name: entry})
 
     def reschedule(self, name: str, schedule: str | Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from cronix_protocol import headers as wire
 from cronix_protocol import sign
 from cronix_sdk.errors import SetupError
-from cronix_sdk.keys import without_newline
+from cronix_sdk.keys import without_line_end
 from cronix_sdk.request import MANIFEST_PATH
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def signed_headers(
     at = int(time.time()) if now is None else now
     slot = at - at % 60 if fire_time is None else int(fire_time.timestamp())
     headers = {
-        wire.SIGNATURE: sign(without_newline(secret), method=method, path=path, body=body, timestamp=at),
+        wire.SIGNATURE: sign(without_line_end(secret), method=method, path=path, body=body, timestamp=at),
         wire.FIRE_TIME: str(slot),
         wire.FIRE_TIME_ACTUAL: str(at),
         wire.ATTEMPT: str(attempt),

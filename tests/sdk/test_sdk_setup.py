@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cronix_protocol.manifest import parse_manifest
 from cronix_sdk import Cron, JobContext, JobError, KeyFiles, SecretError, SetupError
 from sdk.sdk_helpers import KEY, OTHER_KEY, fetch_manifest, fire, make_cron
 
@@ -46,12 +47,14 @@ def test_a_short_key_is_told_and_never_shown(caplog: pytest.LogCaptureFixture) -
     assert "hunter2" not in caplog.text
 
 
-def test_one_trailing_newline_of_a_key_is_not_part_of_it(tmp_path: Path) -> None:
+def test_one_line_end_of_a_key_is_not_part_of_it(tmp_path: Path) -> None:
     """`kubectl create secret --from-file` keeps it; the signer strips one, too, and only one."""
     path = tmp_path / "current"
     path.write_text(f"{KEY}\n")
     cron = make_cron(secret=KeyFiles(path))
     cron.job("echo", schedule="@hourly")(lambda: None)
+    assert fire(cron, "echo").status == 200
+    path.write_bytes(f"{KEY}\r\n".encode())
     assert fire(cron, "echo").status == 200
     path.write_text(f"{KEY}\n\n")
     assert fire(cron, "echo", key=f"{KEY}\n").status == 200
@@ -216,6 +219,15 @@ def test_names_paths_and_the_number_of_jobs_are_checked_as_they_come() -> None:
         cron.job(f"job-{number}", schedule="@hourly")(lambda: None)
     with pytest.raises(JobError, match="at most 256"):
         cron.job("last", schedule="@hourly")(lambda: None)
+
+
+def test_a_manifest_that_nobody_would_read_is_told_at_import() -> None:
+    """The operator reads 1 MiB; one body less fits."""
+    cron = make_cron()
+    cron.job("large", schedule="@hourly", body="x" * 1_000_000)(lambda: None)
+    with pytest.raises(JobError, match="at most 1048576 are read"):
+        cron.job("more", schedule="@hourly", body="x" * 50_000)(lambda: None)
+    assert len(parse_manifest(fetch_manifest(cron).body).jobs) == 1
 
 
 def test_a_job_can_be_rescheduled_and_removed_and_a_bad_schedule_changes_nothing() -> None:
