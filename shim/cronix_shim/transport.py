@@ -91,7 +91,11 @@ def _words(error: Exception, deadline: Deadline) -> str:
 def _receiver(connection: _socket.socket, deadline: Deadline) -> "Callable[[], bytes]":
     def receive() -> bytes:
         connection.settimeout(deadline.left())
-        return connection.recv(_RECEIVE_BYTES)
+        try:
+            return connection.recv(_RECEIVE_BYTES)
+        except TimeoutError:
+            deadline.left()  # raises, in our words
+            raise
 
     return receive
 
