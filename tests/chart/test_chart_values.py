@@ -229,5 +229,7 @@ def test_the_image_runs_as_a_number_and_without_pip() -> None:
     text = (ROOT / "images" / "cronix-operator" / "Dockerfile").read_text("utf-8")
     last = text.rpartition("\nFROM ")[2]
     assert re.search(r"^USER 65532:65532$", last, re.MULTILINE)
+    # Without a passwd entry, getpass.getuser() (kopf calls it at start) looks here or fails.
+    assert re.search(r"^ENV USER=", last, re.MULTILINE)
     assert "pip" not in last
     assert "--require-hashes" in text
