@@ -20,7 +20,7 @@ _TO_BLANK = dict.fromkeys(map(ord, WHITE_SPACE), " ")
 _MAX_INT64 = (1 << 63) - 1
 
 
-class ScheduleInvalid(ValueError):  # noqa: N818 - the name is part of the fixed interface
+class ScheduleInvalid(ValueError):
     """A schedule that Kubernetes would refuse, or that the protocol forbids.
 
     `reason` is the API server's own text where it has one; `advice` says what to write instead ("" when nothing better
@@ -200,4 +200,6 @@ def _backward_range(item: str, bounds: FieldRange) -> str | None:
         return None
     if steps or not bounds.low <= last < first <= bounds.high:
         return None
-    return f"{first}-{bounds.high},{bounds.low}-{last}"
+    return ",".join(
+        str(start) if start == end else f"{start}-{end}" for start, end in ((first, bounds.high), (bounds.low, last))
+    )

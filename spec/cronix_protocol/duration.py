@@ -20,7 +20,7 @@ _UNITS = {
 _DIGITS = "0123456789"
 
 
-class DurationInvalid(ValueError):  # noqa: N818 - named like ScheduleInvalid, which it becomes
+class DurationInvalid(ValueError):
     """A text that Go refuses as a duration; the message is Go's."""
 
 

@@ -30,7 +30,7 @@ class Fault:
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
-class ManifestInvalid(ValueError):  # noqa: N818 - the protocol's own word for this error
+class ManifestInvalid(ValueError):
     """A manifest that must not be used at all; `faults` says all that is wrong, at most 64 of them and a count."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:

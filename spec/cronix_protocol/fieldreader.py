@@ -105,18 +105,20 @@ class FieldReader:
                 self.fault(key, f"is required: {what}", "invalid_format")
             return ""
         text = text_or(value, self._prefix + key, "", self._log)
-        if text and pattern.fullmatch(text):
+        if pattern.fullmatch(text):
             return text
-        if isinstance(value, str):
-            self.fault(key, f"{quoted(value)} does not match {pattern.pattern}: write {what}", "invalid_format")
+        if text or value == "":  # else the fault is told already
+            self.fault(key, f"{quoted(text)} does not match {pattern.pattern}: write {what}", "invalid_format")
         return ""
 
     def _tell_unknown(self, known: Sequence[str]) -> None:
         for key in self._values:
-            if not isinstance(key, str):
+            if self._log.is_full() and key not in known:
+                self._log.add("", "", "decode")  # only counted: spare the text
+            elif not isinstance(key, str):
                 self._log.add(self._prefix + printable(type(key).__name__), "keys must be strings", "decode")
             elif key not in known:
-                near = closest(key, known) if not self._log.is_full() else None
+                near = closest(key, known)
                 advice = f'did you mean "{near}"?' if near else f"known here: {', '.join(known)}"
                 self.fault(path_segment(key), f"unknown field; {advice}", "decode")
 

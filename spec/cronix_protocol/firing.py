@@ -80,12 +80,18 @@ class _Instant:
         self.set_wall((first.toordinal() - _EPOCH_ORDINAL + today.day - 1) * _DAY + self.wall % _DAY)
 
     def to_next_day(self) -> None:
-        """The next day at this wall clock, then back or on to midnight where a clock change moved the hour."""
+        """The next day at this wall clock, then back or on to midnight where a clock change moved the hour.
+
+        Where a zone leaves out a whole day (Pacific/Apia, 2011-12-30) the library searches for ever; this goes on.
+        """
+        start = self.seconds
         self.set_wall(self.wall + _DAY)
         if self.hour > 12:
             self.move_to(self.seconds + (24 - self.hour) * _HOUR)
         elif self.hour:
             self.move_to(self.seconds - self.hour * _HOUR)
+        if self.seconds <= start:
+            self.move_to(start + _DAY)
 
 
 def _offset(seconds: int, zone: tzinfo) -> int:

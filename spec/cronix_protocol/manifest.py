@@ -210,7 +210,7 @@ def _headers(reader: FieldReader, log: FaultLog) -> tuple[tuple[str, str], ...]:
     headers: list[tuple[str, str]] = []
     for name, text in value.items():
         key = text_or(name, reader.path("headers"), "", log)
-        place = f"{reader.path('headers')}/{path_segment(key)}"
+        place = "" if log.is_full() else f"{reader.path('headers')}/{path_segment(key)}"
         headers.append((key, text_or(text, place, "", log)))
     return tuple(sorted(headers))
 

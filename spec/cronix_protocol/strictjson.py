@@ -10,7 +10,7 @@ import re
 from itertools import accumulate
 from typing import NoReturn
 
-from cronix_protocol.faults import Fault, FaultLog, ManifestInvalid, path_segment, quoted
+from cronix_protocol.faults import MAX_FAULTS, Fault, FaultLog, ManifestInvalid, path_segment, quoted
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
@@ -36,7 +36,7 @@ def decode_json(raw: bytes, *, max_bytes: int = MAX_BYTES) -> object:
     if len(raw) > max_bytes:
         _refuse(f"is {len(raw)} bytes long; at most {max_bytes} are read")
     text = _utf8(raw)
-    if _depth(raw) > MAX_DEPTH:
+    if _is_deeper(raw, MAX_DEPTH):
         _refuse(f"is nested deeper than {MAX_DEPTH} levels; a manifest needs 7")
     duplicates: list[tuple[JsonObject, str]] = []
 
@@ -44,6 +44,8 @@ def decode_json(raw: bytes, *, max_bytes: int = MAX_BYTES) -> object:
         value = dict(pairs)
         if len(value) != len(pairs):
             duplicates.append((value, _first_duplicate(pairs)))
+            if len(duplicates) > MAX_FAULTS:
+                _refuse(f"gives keys twice in more than {MAX_FAULTS} objects")
         return value
 
     decoder = json.JSONDecoder(object_pairs_hook=object_of, parse_int=_bounded_int, parse_constant=_no_constant)
@@ -73,9 +75,9 @@ def _utf8(raw: bytes) -> str:
         _refuse(f"is not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start}")
 
 
-def _depth(raw: bytes) -> int:
+def _is_deeper(raw: bytes, levels: int) -> bool:
     brackets = _JSON_STRING.sub(b"", raw).translate(None, _NOT_BRACKETS)
-    return max(accumulate(map(_STEP.__getitem__, brackets)), default=0)
+    return any(depth > levels for depth in accumulate(map(_STEP.__getitem__, brackets)))
 
 
 def _bounded_int(digits: str) -> int:
