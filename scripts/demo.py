@@ -125,6 +125,7 @@ class Demo:
         self.kube.run(
             "helm", "upgrade", "--install", "cronix", str(ROOT / "charts/cronix-operator"),
             "--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "180s",
+            "--take-ownership",  # a CRD that was applied by hand, or kept by an uninstall, becomes this release's
             "--set", f"image.repository={repository},image.tag={tag}",
             "--set", f"signer.image.repository={signer},signer.image.tag={signer_tag}",
         )  # fmt: skip

