@@ -108,7 +108,10 @@ def _remove_strays(paths: Paths, before: set[str]) -> None:
     for link in Path("/var/log/containers").glob("*.log"):
         if link.is_symlink() and str(link.readlink()).startswith(f"{paths.pod_logs}/"):
             link.unlink()
-    for result in Path("/var/lib/cni/results").glob(f"{CNI_NETWORK}-*"):
+    results = Path("/var/lib/cni/results")
+    for result in results.glob(f"{CNI_NETWORK}-*-eth0"):
+        sandbox = result.name.removeprefix(f"{CNI_NETWORK}-").removesuffix("-eth0")
+        (results / f"cni-loopback-{sandbox}-lo").unlink(missing_ok=True)
         result.unlink()
     for name in ("kubelet.sock", "DEPRECATION"):
         socket = Path("/var/lib/kubelet/device-plugins") / name

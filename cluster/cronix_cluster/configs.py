@@ -58,6 +58,7 @@ oom_score = 0
 
 {cri}.containerd.runtimes.runc.options]
   SystemdCgroup = false
+  Root = "{paths.run}/runc"
 """
 
 
