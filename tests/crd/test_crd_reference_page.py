@@ -97,18 +97,34 @@ def test_every_annotation_that_the_operator_knows_is_on_the_page() -> None:
     assert known == set(re.findall(r"^\| `(cronix\.dev/[a-z-]+)` \|", PAGE.read_text("utf-8"), re.MULTILINE))
 
 
-# The first text among the arguments of whatever carries a reason.
+# The first text among the arguments of whatever carries a reason; an Event's type comes before its reason.
 REASON = re.compile(
-    r"(?:Stalled|Waiting|TargetRefused|_Unrenderable|Hold|JobFault)"
-    r'\((?:\s*[a-z_.]+(?:\([^)]*\))?,)*\s*"(?P<reason>[A-Z][A-Za-z]+)"'
+    r"(?:Stalled|Waiting|TargetRefused|_Unrenderable|Hold|JobFault|Announcement)"
+    r'\((?:\s*"(?:Normal|Warning)",|\s*[a-z_.]+(?:\([^)]*\))?,)*\s*"(?P<reason>(?!Normal"|Warning")[A-Z][A-Za-z]+)"'
 )
+CONDITION = re.compile(r'(?:warnings|abnormal)\["(?P<type>[A-Z][A-Za-z]+)"\] = ')
+
+
+def in_table_under(title: str) -> set[str]:
+    section = PAGE.read_text("utf-8").split(f"\n### {title}\n")[1].split("\n#")[0]
+    return set(re.findall(r"^\| `([A-Z][A-Za-z]+)` \|", section, re.MULTILINE))
+
+
+def operator_sources() -> dict[str, str]:
+    return {path.name: path.read_text("utf-8") for path in (ROOT / "operator" / "cronix_operator").rglob("*.py")}
+
+
+def test_every_condition_that_the_operator_sets_is_on_the_page() -> None:
+    set_by_operator = {match["type"] for text in operator_sources().values() for match in CONDITION.finditer(text)}
+    assert {"JobsInvalid", "PruneBlocked", "Stalled"} <= set_by_operator
+    assert set_by_operator - in_table_under("Conditions") == set()
 
 
 def test_every_reason_that_the_operator_gives_is_on_the_page() -> None:
     """One word from the plan to the condition, the Event and this table: a reader can look up what kubectl shows."""
     given: dict[str, str] = {}
-    for path in sorted((ROOT / "operator" / "cronix_operator").rglob("*.py")):
-        given |= {match["reason"]: path.name for match in REASON.finditer(path.read_text("utf-8"))}
-    assert {"InvalidSpec", "FetchFailed", "HostNotAllowed", "KeyNotMapped", "NameConflict"} <= set(given)
-    told = set(re.findall(r"^\| `([A-Z][A-Za-z]+)` \|", PAGE.read_text("utf-8"), re.MULTILINE))
+    for name, text in operator_sources().items():
+        given |= {match["reason"]: name for match in REASON.finditer(text)}
+    assert {"InvalidSpec", "FetchFailed", "HostNotAllowed", "KeyNotMapped", "DriftRepaired"} <= set(given)
+    told = in_table_under("Reasons") | in_table_under("Events")
     assert {reason: where for reason, where in given.items() if reason not in told} == {}
