@@ -110,7 +110,8 @@ def parse_document(obj: object) -> Manifest:
     log = FaultLog()
     top = FieldReader(obj, "", ("version", "app", "jobs"), log)
     version = top.raw("version")
-    if top.usable and (type(version) is not int or version != 1):
+    is_null = version is None and top.has("version")  # told by `raw`
+    if top.usable and not is_null and (type(version) is not int or version != 1):
         top.fault("version", "must be the number 1", "invalid_value")
     app = top.matching("app", _NAME, _NAME_RULE)
     entries = top.array("jobs", MAX_JOBS)
