@@ -5,7 +5,7 @@ from cronix_protocol.signature import sign
 
 from . import __version__, attempts
 from .answer import Answer
-from .keys import NoKey, header_values, signing_key
+from .keys import NoKey, header_values, previous_success, signing_key
 from .transport import AttemptFailed, Tls
 
 TYPE_CHECKING = False
@@ -172,6 +172,8 @@ def _request(job: "JobFile", run: Run, world: World, state: _State, number: int)
         f"{headers.ATTEMPT}: {number}",
         "Connection: close",
     ]
+    if previous := previous_success(job.fire.previous_success_file):
+        lines.append(f"{headers.PREVIOUS_SUCCESS_TIME}: {previous}")
     if job.body or job.method in {"POST", "PUT", "PATCH"}:
         lines.append(f"Content-Length: {len(job.body)}")
     return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + job.body

@@ -78,6 +78,15 @@ def _text(path: str) -> str:
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 
+def previous_success(path: str) -> str:
+    """Return the Unix seconds that a file tells, or ``""`` where there is no such file or time: it is then not sent."""
+    try:
+        text = _text(path) if path else ""
+    except ValueError:
+        return ""
+    return text if text.isascii() and text.isdigit() and len(text) <= 16 else ""
+
+
 def header_values(headers: "Sequence[Header]") -> list[tuple[str, str]]:
     """Return names and values, those from files read now; raises ``NoKey`` for a file that is missing or unfit."""
     found = []

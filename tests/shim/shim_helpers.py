@@ -82,10 +82,15 @@ class Server:
     """Answers the n-th connection with the n-th handler, the last one again and again; keeps what it was asked."""
 
     def __init__(
-        self, *handlers: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+        self,
+        *handlers: Callable[[socket.socket], None],
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+        reads: bool = True,
     ) -> None:
         self._handlers = handlers
         self._tls = tls
+        self._reads = reads
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)
         self._listener.bind((host, 0))
@@ -120,7 +125,7 @@ class Server:
             if self._tls is not None:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with connection:
-                request = read_request(connection)
+                request = read_request(connection) if self._reads else b""
                 if request:
                     self.requests.append(request)
                     self.asked.set()
@@ -191,6 +196,7 @@ class Program:
         env: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
         stdout: int = subprocess.PIPE,
+        prelude: str = "",
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._message = Path(self._folder.name, "termination-log")
@@ -200,7 +206,14 @@ class Program:
             environment["CRONIX_JOB"] = job if isinstance(job, str) else json.dumps(job)
         self._start = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", PROGRAM, *arguments],
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                "-c",
+                PROGRAM.replace("import posix\n", "import posix\n" + prelude),
+                *arguments,
+            ],
             env=environment | dict(env or {}),
             stdin=subprocess.DEVNULL,
             stdout=stdout,

@@ -1,4 +1,4 @@
-"""Whatever bytes come, in whatever pieces, reading an answer ends in a status or in AnswerInvalid, within its bounds."""
+"""Whatever bytes come, in whatever pieces: a status or AnswerInvalid, within the bounds (J1)."""
 
 from collections.abc import Callable, Sequence
 

@@ -54,7 +54,7 @@ def test_first_wait_is_capped_too() -> None:
         ("-5", None),
         ("1.5", None),
         ("soon", None),
-        ("５", None),
+        ("５", None),  # noqa: RUF001  # the digit is the attack
         ("Sun, 31 Feb 1994 08:49:37 GMT", None),
         ("Sun, 06 Nov 1994 08:49:37 CET", None),
         ("Sun, 06 Nov 1994 08:49 GMT", None),
