@@ -165,12 +165,16 @@ class Demo:
         owner = job["metadata"]["ownerReferences"][0]
         print(f"    Job {job['metadata']['name']} was made by {owner['kind']} {owner['name']}")
         self.kube.show("logs", f"job/{job['metadata']['name']}")
-        lines = self.kube.run("kubectl", "-n", NAMESPACE, "logs", "deployment/hello").splitlines()
-        verified = [line for line in lines if line.startswith("verified")]
-        if not verified:
-            raise DemoFailed(f"the signer reports success but the app logged no verified run:\n{lines[-10:]}")
-        print(f"\n$ kubectl -n {NAMESPACE} logs deployment/hello | grep verified")
-        print(verified[-1])
+        signed = self.kube.run("kubectl", "-n", NAMESPACE, "logs", f"job/{job['metadata']['name']}")
+        run_id = json.loads(signed.splitlines()[-1])["run_id"]
+        line = wait_for("line of the app about that run", 15, lambda: self.verified_line(run_id))
+        print(f"\n$ kubectl -n {NAMESPACE} logs -l app.kubernetes.io/name=hello | grep verified")
+        print(line)
+
+    def verified_line(self, run_id: str) -> str | None:
+        """What the app logged when it verified this run."""
+        log = self.kube.run("kubectl", "-n", NAMESPACE, "logs", "-l", "app.kubernetes.io/name=hello", "--tail=200")
+        return next((line for line in log.splitlines() if line.startswith("verified") and run_id in line), None)
 
     def finished_job(self) -> dict[str, Any] | None:
         """The first Job of the app's that completed."""
