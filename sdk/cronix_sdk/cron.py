@@ -69,6 +69,7 @@ class Cron:
         self._secret_refs = tuple(secret_refs)
         self._duplicates = duplicates
         self._mounts: list[str] = []
+        self._routes_are_fixed = False
         self.max_body_bytes = max_body_bytes
         self.body_timeout_seconds = body_timeout_seconds
         settings = Settings(
@@ -126,7 +127,7 @@ class Cron:
                 secret=secret,
                 window_seconds=replay_window_seconds,
             )
-            self._registry.add(entry)
+            self._registry.add(entry, routes_are_fixed=self._routes_are_fixed)
             return function
 
         return decorate
@@ -215,28 +216,29 @@ class Cron:
         """A router for `app.include_router(…)`; not shown in the OpenAPI document."""
         from cronix_sdk.adapters.fastapi import router
 
-        return router(self._mounted("fastapi()"))
+        return router(self._mounted("fastapi()", routes=True))
 
     def starlette(self) -> list[Route]:
         """Routes for `Starlette(routes=[…])`."""
         from cronix_sdk.adapters.starlette import routes
 
-        return routes(self._mounted("starlette()"))
+        return routes(self._mounted("starlette()", routes=True))
 
     def flask(self) -> Blueprint:
         """A blueprint for `app.register_blueprint(…)`."""
         from cronix_sdk.adapters.flask import blueprint
 
-        return blueprint(self._mounted("flask()"))
+        return blueprint(self._mounted("flask()", routes=True))
 
     def django_urls(self) -> list[URLPattern]:
         """URL patterns for `urlpatterns = [*cron.django_urls(), …]`, exempt from CSRF protection."""
         from cronix_sdk.adapters.django import url_patterns
 
-        return url_patterns(self._mounted("django_urls()"))
+        return url_patterns(self._mounted("django_urls()", routes=True))
 
-    def _mounted(self, how: str) -> Cron:
+    def _mounted(self, how: str, *, routes: bool = False) -> Cron:
         self._mounts.append(how)
+        self._routes_are_fixed = self._routes_are_fixed or routes
         if len(self._mounts) > 1:
             _log.warning(
                 "app %s is mounted %d times (%s): only the first that gets a request serves it; keep one",

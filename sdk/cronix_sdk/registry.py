@@ -33,8 +33,8 @@ class JobRegistry:
         self._manifest: bytes | None = None
         _of_app.setdefault(app, weakref.WeakSet()).add(self)
 
-    def add(self, entry: jobs.Registered) -> None:
-        """Register a job, or raise `JobError` when its name or its URL path is taken or there are 256 already."""
+    def add(self, entry: jobs.Registered, *, routes_are_fixed: bool = False) -> None:
+        """Register a job, or raise `JobError`: name or URL path taken, 256 there already, no route for it any more."""
         name = entry.job.name
         if name in self._by_name:
             raise JobError(f"job {name!r} is declared twice on this Cron; names are unique within an app")
@@ -43,6 +43,10 @@ class JobRegistry:
             raise JobError(f"job {name!r}: its URL path {entry.route} belongs to job {other!r} already")
         if entry.route.endswith(MANIFEST_PATH):
             raise JobError(f"job {name!r}: {MANIFEST_PATH} is the manifest's own path")
+        if routes_are_fixed and not entry.route.startswith(self.prefix + TRIGGER_PREFIX):
+            raise JobError(
+                f"job {name!r}: a job with a url= of its own is declared before the framework's routes are made"
+            )
         if len(self._by_name) >= _MOST_JOBS:
             raise JobError(f"job {name!r}: a manifest holds at most {_MOST_JOBS} jobs")
         size = sum(len(each.served) + 1 for each in (*self._by_name.values(), entry)) + _FRAME_BYTES
