@@ -398,7 +398,7 @@ def test_a_trigger_reads_as_one_log_line_that_headers_cannot_forge(caplog: pytes
 
 
 @pytest.mark.law
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     method=st.text(max_size=8),
     path=st.text(max_size=60),
