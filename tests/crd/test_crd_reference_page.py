@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from crd.crd_helpers import PAGE, ROOT, page_examples, spec_fields, status_fields, strict_validator
+from crd.crd_helpers import PAGE, ROOT, load_crd, page_examples, spec_fields, status_fields, strict_validator
 
 ROW = re.compile(r"^\| `(?P<path>\.(?:spec|status)[^`]*)` \|(?P<cells>.*)\|$", re.MULTILINE)
 ALL_KNOBS = ".spec.overrides[].…"
@@ -58,6 +58,13 @@ def test_the_page_tells_the_default_that_the_api_server_fills_in(path: str) -> N
 @pytest.mark.parametrize("example", page_examples(), ids=lambda example: str(example["metadata"]["name"]))
 def test_every_example_on_the_page_fits_the_schema(example: dict[str, Any]) -> None:
     strict_validator().validate(example)
+
+
+def test_the_example_output_has_the_columns_of_the_crd() -> None:
+    (version,) = load_crd()["spec"]["versions"]
+    columns = [c["name"].upper() for c in version["additionalPrinterColumns"] if not c.get("priority")]
+    shown = PAGE.read_text("utf-8").split("$ kubectl get cronixapp\n")[1].splitlines()[0]
+    assert re.split(r" {2,}", shown) == ["NAME", *columns]
 
 
 def test_limits_in_words_are_those_of_the_schema() -> None:
