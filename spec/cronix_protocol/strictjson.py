@@ -53,8 +53,6 @@ def decode_json(raw: bytes, *, max_bytes: int = MAX_BYTES) -> object:
         value: object = decoder.decode(text)
     except json.JSONDecodeError as error:
         _refuse(f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}")
-    except RecursionError:  # the caller was itself near the interpreter's limit
-        _refuse("is nested too deeply")
     if duplicates:
         raise ManifestInvalid(_duplicate_faults(value, duplicates))
     return value

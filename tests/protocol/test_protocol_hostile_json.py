@@ -150,3 +150,9 @@ def test_a_megabyte_of_malice_is_refused_within_bounds(tmp_path: Path) -> None:
     refused = dict(line.split() for line in done.stdout.splitlines())
     assert len(refused) == len(bombs), done.stdout
     assert max(map(int, refused.values())) < 64 * 1024  # KiB
+
+
+def test_many_equal_keys_stop_the_reading() -> None:
+    """J2: 64 places are told; a document made of nothing else is refused without them."""
+    assert "more than 64 objects" in _reason(b"[" + b",".join([b'{"a":1,"a":2}'] * 65) + b"]")
+    assert len(faults_of(b"[" + b",".join([b'{"a":1,"a":2}'] * 64) + b"]")) == 64
