@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from cronix_protocol.manifest import parse_manifest
-from sdk.sdk_doors import Door
+from cronix_sdk import Cron
+from sdk.sdk_doors import Door, werkzeug_door
 from sdk.sdk_helpers import KEY, MANIFEST, OTHER_KEY, signed, trigger_path
 
 if TYPE_CHECKING:
@@ -145,6 +146,39 @@ def test_a_key_is_rotated_without_a_restart_or_a_refusal(example: Example) -> No
         assert "key=previous" in text
     finally:
         example.current.write_text(KEY)
+
+
+def test_the_probe_finds_every_example_closed(example: Example) -> None:
+    """What an e2e test or a person runs in the pod: one good trigger, and every kind of bad one refused by its code."""
+    port = example.door.port
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples/probe.py", f"http://127.0.0.1:{port}", "tick", example.current],
+        env={"PYTHONPATH": f"{ROOT / 'spec'}:{ROOT / 'sdk'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line[:5] for line in done.stdout.splitlines()] == ["ok   "] * 14
+
+
+def test_the_probe_tells_an_app_that_is_open(tmp_path: Path) -> None:
+    """`skip_verify` and a fail-open app look alike from outside: WRONG lines and exit code 1."""
+    cron = Cron(app="open", base_url="http://open:8080", skip_verify=True)
+    cron.job("tick", schedule="@hourly")(lambda: None)
+    (tmp_path / "key").write_text(KEY)
+    with werkzeug_door(cron.wsgi()) as door:
+        done = subprocess.run(
+            [sys.executable, ROOT / "examples/probe.py", f"http://127.0.0.1:{door.port}", "tick", tmp_path / "key"],
+            env={"PYTHONPATH": f"{ROOT / 'spec'}:{ROOT / 'sdk'}"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert "WRONG (want 401 MissingSignature) unsigned trigger" in done.stdout
 
 
 def test_hello_takes_another_schedule_from_its_file_and_keeps_the_old_one_on_a_bad_edit(
