@@ -2,7 +2,7 @@
 
     python3 probe.py http://hello:8080 tick /etc/hello/keys/current
 
-The one good trigger runs the job. In a pod of the examples: `kubectl exec deployment/hello -- python3 /opt/examples/probe.py …`
+The one good trigger runs the job. In a pod: `kubectl exec deployment/hello -- python3 /opt/examples/probe.py …`
 """
 
 import http.client
