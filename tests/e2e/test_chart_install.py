@@ -1,64 +1,26 @@
-"""The chart with Helm and a real API server: every way to install it is accepted, and gives the rights it names."""
+"""The chart with Helm and a real API server: every way to install it is accepted, and comes out as told."""
 
 from __future__ import annotations
 
-import re
-import secrets
-import shutil
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from crd.crd_helpers import ROOT, load_all, load_crd
-from cronix_cluster.paths import Paths
+from crd.crd_helpers import load_crd
+from e2e.chart_helpers import CHART, Helm, pick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from e2e.conftest import Kubectl
 
-CHART = ROOT / "charts" / "cronix-operator"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
-
-
-class Helm:
-    """Calls helm on the cluster under test."""
-
-    def __init__(self, kubeconfig: Path) -> None:
-        local = Paths().bin / "helm"
-        program = str(local) if local.exists() else shutil.which("helm")
-        if program is None:
-            pytest.fail("no helm: run `make cluster-up`, or put helm on the PATH", pytrace=False)
-        self.command = [program, "--kubeconfig", str(kubeconfig)]
-
-    def run(self, *arguments: str, values: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
-        given = ["--values", "-"] if values is not None else []
-        return subprocess.run(
-            [*self.command, *arguments, *given],
-            input=yaml.safe_dump(values) if values is not None else None,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-    def render(self, namespace: str, values: dict[str, Any]) -> list[dict[str, Any]]:
-        arguments = ("template", "cx", str(CHART), "--namespace", namespace, "--kube-version", "1.34.0")
-        done = self.run(*arguments, values=values)
-        assert done.returncode == 0, done.stderr
-        return load_all(done.stdout)
 
 
 @pytest.fixture(scope="module")
 def helm(kubeconfig: Path) -> Helm:
     return Helm(kubeconfig)
-
-
-def pick(documents: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [document for document in documents if document["kind"] == kind]
 
 
 def container(documents: list[dict[str, Any]]) -> dict[str, Any]:
@@ -257,123 +219,3 @@ def test_helm_install_is_accepted_and_its_notes_lead_on(helm: Helm, namespace: s
     assert f"looks after CronixApps in {namespace}." in notes
     assert f"kubectl -n {namespace} get cronixapp billing" in notes
     assert "crds.install is false" in notes
-
-
-WATCHED = {
-    "cronixapps.cronix.dev": "get list watch",
-    "cronixapps.cronix.dev/status": "patch",
-    "cronjobs.batch": "create delete get list update watch",
-    "cronjobs.batch/status": "patch",
-    "jobs.batch": "get list watch",
-    "pods": "get list watch",
-    "events": "create patch",
-    "services": "get",
-    "configmaps": "get",
-}
-LEASES = {"leases.coordination.k8s.io": "create", "leases.coordination.k8s.io cx-cronix-operator": "get update"}
-SECRETS = {"secrets": "get"}
-# What every account of a cluster may do (system:basic-user, system:public-info-viewer and their like).
-EVERYBODY = re.compile(r"^(self(subject)?\w*reviews\.|\[/|clustertrustbundles\.)")
-
-
-class Rights:
-    """Installs the ServiceAccounts, roles and bindings of the chart, without the operator."""
-
-    def __init__(self, helm: Helm, kubectl: Kubectl, home: str) -> None:
-        self.helm, self.kubectl, self.home = helm, kubectl, home
-        self.cluster_wide: list[dict[str, Any]] = []
-
-    def install(self, values: dict[str, Any]) -> None:
-        kinds = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
-        documents = [d for d in self.helm.render(self.home, values) if d["kind"] in kinds]
-        self.cluster_wide += [d for d in documents if d["kind"].startswith("Cluster")]
-        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
-
-    def remove(self) -> None:
-        if self.cluster_wide:
-            self.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(self.cluster_wide))
-
-    def listed(self, namespace: str) -> dict[str, str]:
-        """What `kubectl auth can-i --list` says beyond what everybody may: "resource.group name" → verbs."""
-        account = f"system:serviceaccount:{self.home}:cx-cronix-operator"
-        text = self.kubectl("auth", "can-i", "--list", "-n", namespace, "--as", account, "--no-headers")
-        found: dict[str, str] = {}
-        for line in text.splitlines():
-            match = re.fullmatch(r"(\S*)\s+\[([^]]*)\]\s+\[([^]]*)\]\s+\[([^]]*)\]\s*", line)
-            assert match is not None, line
-            resource, _, names, verbs = match.groups()
-            if not resource or EVERYBODY.match(resource):
-                continue
-            base, _, sub = resource.partition("/")
-            group, slash = base, f"/{sub}" if sub else ""
-            found[f"{group}{slash} {names}".strip()] = " ".join(sorted(verbs.split()))
-        return found
-
-
-@pytest.fixture
-def rights(helm: Helm, kubectl: Kubectl, namespace: str) -> Iterator[Rights]:
-    made = Rights(helm, kubectl, namespace)
-    try:
-        yield made
-    finally:
-        made.remove()
-
-
-@pytest.fixture
-def tenant(kubectl: Kubectl) -> Iterator[str]:
-    name = f"e2e-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", name)
-    yield name
-    kubectl("delete", "namespace", name, "--wait=false")
-
-
-def test_rights_when_the_whole_cluster_is_watched(rights: Rights, tenant: str) -> None:
-    """T2, T10: the golden list, from the API server's own mouth."""
-    rights.install({})
-    assert rights.listed(tenant) == WATCHED | SECRETS
-    assert rights.listed(rights.home) == WATCHED | SECRETS | LEASES
-
-
-def test_rights_without_secrets(rights: Rights, tenant: str) -> None:
-    rights.install({"rbac": {"secrets": "none"}})
-    assert rights.listed(tenant) == WATCHED
-    assert rights.listed(rights.home) == WATCHED | LEASES
-
-
-def test_rights_with_the_secrets_of_one_namespace(rights: Rights, tenant: str) -> None:
-    rights.install({"rbac": {"secrets": "namespaces", "secretsNamespaces": [tenant]}})
-    assert rights.listed(tenant) == WATCHED | SECRETS
-    assert rights.listed(rights.home) == WATCHED | LEASES
-    assert rights.listed("kube-system") == WATCHED
-
-
-def test_rights_in_a_list_of_namespaces(rights: Rights, tenant: str) -> None:
-    """T9: nothing outside the list, and none of the tenants' rights in the operator's own namespace."""
-    rights.install({"watch": {"mode": "namespaces", "namespaces": [tenant]}})
-    assert rights.listed(tenant) == WATCHED | SECRETS
-    assert rights.listed(rights.home) == LEASES
-    assert rights.listed("kube-system") == {}
-
-
-def test_rights_in_the_release_s_own_namespace(rights: Rights, tenant: str) -> None:
-    rights.install({"watch": {"mode": "release"}})
-    assert rights.listed(rights.home) == WATCHED | SECRETS | LEASES
-    assert rights.listed(tenant) == {}
-
-
-def test_who_may_edit_a_namespace_may_edit_its_cronixapps(rights: Rights, tenant: str, kubectl: Kubectl) -> None:
-    """Aggregation is done by the controller manager; what is checked here is what the roles ask of it and give."""
-    rights.install({})
-    labelled = {
-        role: kubectl("get", "clusterroles", "-l", f"rbac.authorization.k8s.io/aggregate-to-{role}=true", "-o", "json")
-        for role in ("view", "edit", "admin")
-    }
-    for role, verbs in {
-        "view": {"get", "list", "watch"},
-        "edit": {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"},
-        "admin": {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"},
-    }.items():
-        ours = [item for item in labelled[role]["items"] if item["metadata"]["name"].startswith(f"{rights.home}-")]
-        (given,) = [item["rules"] for item in ours]
-        assert given == [{"apiGroups": ["cronix.dev"], "resources": ["cronixapps"], "verbs": given[0]["verbs"]}]
-        assert set(given[0]["verbs"]) == verbs

@@ -1,0 +1,143 @@
+"""What the operator may do in each mode of the chart, from the API server's own mouth."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from e2e.chart_helpers import Helm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from e2e.conftest import Kubectl
+
+
+@pytest.fixture(scope="module")
+def helm(kubeconfig: Path) -> Helm:
+    return Helm(kubeconfig)
+
+
+WATCHED = {
+    "cronixapps.cronix.dev": "get list watch",
+    "cronixapps.cronix.dev/status": "patch",
+    "cronjobs.batch": "create delete get list update watch",
+    "cronjobs.batch/status": "patch",
+    "jobs.batch": "get list watch",
+    "pods": "get list watch",
+    "events": "create patch",
+    "services": "get",
+    "configmaps": "get",
+}
+LEASES = {"leases.coordination.k8s.io": "create", "leases.coordination.k8s.io cx-cronix-operator": "get update"}
+SECRETS = {"secrets": "get"}
+# What every account of a cluster may do (system:basic-user, system:public-info-viewer and their like).
+EVERYBODY = re.compile(r"^(self(subject)?\w*reviews\.|\[/|clustertrustbundles\.)")
+
+
+class Rights:
+    """Installs the ServiceAccounts, roles and bindings of the chart, without the operator."""
+
+    def __init__(self, helm: Helm, kubectl: Kubectl, home: str) -> None:
+        self.helm, self.kubectl, self.home = helm, kubectl, home
+        self.cluster_wide: list[dict[str, Any]] = []
+
+    def install(self, values: dict[str, Any]) -> None:
+        kinds = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+        documents = [d for d in self.helm.render(self.home, values) if d["kind"] in kinds]
+        self.cluster_wide += [d for d in documents if d["kind"].startswith("Cluster")]
+        self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
+
+    def remove(self) -> None:
+        if self.cluster_wide:
+            self.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(self.cluster_wide))
+
+    def listed(self, namespace: str) -> dict[str, str]:
+        """What `kubectl auth can-i --list` says beyond what everybody may: "resource.group name" → verbs."""
+        account = f"system:serviceaccount:{self.home}:cx-cronix-operator"
+        text = self.kubectl("auth", "can-i", "--list", "-n", namespace, "--as", account, "--no-headers")
+        found: dict[str, str] = {}
+        for line in text.splitlines():
+            match = re.fullmatch(r"(\S*)\s+\[([^]]*)\]\s+\[([^]]*)\]\s+\[([^]]*)\]\s*", line)
+            assert match is not None, line
+            resource, _, names, verbs = match.groups()
+            if not resource or EVERYBODY.match(resource):
+                continue
+            base, _, sub = resource.partition("/")
+            group, slash = base, f"/{sub}" if sub else ""
+            found[f"{group}{slash} {names}".strip()] = " ".join(sorted(verbs.split()))
+        return found
+
+
+@pytest.fixture
+def rights(helm: Helm, kubectl: Kubectl, namespace: str) -> Iterator[Rights]:
+    made = Rights(helm, kubectl, namespace)
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def tenant(kubectl: Kubectl) -> Iterator[str]:
+    name = f"e2e-{secrets.token_hex(4)}"
+    kubectl("create", "namespace", name)
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+def test_rights_when_the_whole_cluster_is_watched(rights: Rights, tenant: str) -> None:
+    """T2, T10: the golden list, from the API server's own mouth."""
+    rights.install({})
+    assert rights.listed(tenant) == WATCHED | SECRETS
+    assert rights.listed(rights.home) == WATCHED | SECRETS | LEASES
+
+
+def test_rights_without_secrets(rights: Rights, tenant: str) -> None:
+    rights.install({"rbac": {"secrets": "none"}})
+    assert rights.listed(tenant) == WATCHED
+    assert rights.listed(rights.home) == WATCHED | LEASES
+
+
+def test_rights_with_the_secrets_of_one_namespace(rights: Rights, tenant: str) -> None:
+    rights.install({"rbac": {"secrets": "namespaces", "secretsNamespaces": [tenant]}})
+    assert rights.listed(tenant) == WATCHED | SECRETS
+    assert rights.listed(rights.home) == WATCHED | LEASES
+    assert rights.listed("kube-system") == WATCHED
+
+
+def test_rights_in_a_list_of_namespaces(rights: Rights, tenant: str) -> None:
+    """T9: nothing outside the list, and none of the tenants' rights in the operator's own namespace."""
+    rights.install({"watch": {"mode": "namespaces", "namespaces": [tenant]}})
+    assert rights.listed(tenant) == WATCHED | SECRETS
+    assert rights.listed(rights.home) == LEASES
+    assert rights.listed("kube-system") == {}
+
+
+def test_rights_in_the_release_s_own_namespace(rights: Rights, tenant: str) -> None:
+    rights.install({"watch": {"mode": "release"}})
+    assert rights.listed(rights.home) == WATCHED | SECRETS | LEASES
+    assert rights.listed(tenant) == {}
+
+
+def test_who_may_edit_a_namespace_may_edit_its_cronixapps(rights: Rights, tenant: str, kubectl: Kubectl) -> None:
+    """Aggregation is done by the controller manager; what is checked here is what the roles ask of it and give."""
+    rights.install({})
+    labelled = {
+        role: kubectl("get", "clusterroles", "-l", f"rbac.authorization.k8s.io/aggregate-to-{role}=true", "-o", "json")
+        for role in ("view", "edit", "admin")
+    }
+    for role, verbs in {
+        "view": {"get", "list", "watch"},
+        "edit": {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"},
+        "admin": {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"},
+    }.items():
+        ours = [item for item in labelled[role]["items"] if item["metadata"]["name"].startswith(f"{rights.home}-")]
+        (given,) = [item["rules"] for item in ours]
+        assert given == [{"apiGroups": ["cronix.dev"], "resources": ["cronixapps"], "verbs": given[0]["verbs"]}]
+        assert set(given[0]["verbs"]) == verbs
