@@ -32,6 +32,7 @@ def _down(paths: Paths, options: argparse.Namespace) -> int:
 def _status(paths: Paths, _: argparse.Namespace) -> int:
     from cronix_cluster import status
 
+    host.this_process_may()
     if not lifecycle.exists(paths):
         raise ClusterError("there is no local cluster on this host; `make cluster-up` makes one")
     text, well = status.report(paths)

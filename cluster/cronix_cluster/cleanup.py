@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cronix_cluster import cgroups, network, processes
 from cronix_cluster.configs import CGROUP, CNI_NETWORK
+from cronix_cluster.console import say
 from cronix_cluster.errors import ClusterError
 from cronix_cluster.paths import write_atomically
 
@@ -96,9 +97,10 @@ def restore_host(paths: Paths) -> list[str]:
     """Links, iptables, switches, cgroups and stray folders as they were; returns what could not be put back."""
     before = json.loads(paths.host_snapshot.read_text()) if paths.host_snapshot.exists() else {}
     network.remove_links()
-    remaining = network.restore_iptables(before.get("iptables", {}))
+    for difference in network.restore_iptables(before.get("iptables", {})):
+        say(f"  note: {difference}")
     network.restore_sysctls(before.get("sysctls", {}))
-    remaining += [f"cgroup {name} is still in use" for name in cgroups.remove()]
+    remaining = [f"cgroup {name} is still in use" for name in cgroups.remove()]
     _remove_strays(paths, set(before.get("folders", [])))
     paths.host_snapshot.unlink(missing_ok=True)
     return remaining

@@ -84,14 +84,14 @@ def changes(packages: list[str], *, binaries_built: bool, bridge: str, network: 
     build = (
         ""
         if binaries_built
-        else "\n  build:      Kubernetes from Go modules, once: about 12 minutes on 2 cores, 7 GB of Go cache"
+        else "\n  build:      Kubernetes from Go modules, once: about 12 minutes on 2 cores, 5 GB of Go caches"
     )
     install = f"\n  packages:   apt-get install {' '.join(packages)} (they stay after `down`)" if packages else ""
     return (
         "This starts a real Kubernetes on this host. It will change:"
         f"{install}{build}"
         f"\n  network:    a bridge {bridge} ({network}), iptables chains KUBE-* and CNI-*, ip_forward=1"
-        "\n  folders:    /var/lib/cronix-cluster (about 2 GB with images), /run/cronix-cluster"
+        "\n  folders:    /var/lib/cronix-cluster (about 4 GB with images), /run/cronix-cluster"
         "\n  processes:  etcd, kube-apiserver, controller-manager, scheduler, kubelet, kube-proxy, CoreDNS, containerd"
         "\n`make cluster-down` takes network, iptables, mounts and processes back; `down --purge` the folders too."
     )

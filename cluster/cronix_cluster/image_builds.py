@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cronix_cluster.paths import Paths
 
 _KEPT_TAGS_PER_IMAGE = 5
+_STORAGE_LIMIT_BYTES = 8 * 2**30
 
 
 def build_and_deliver(paths: Paths, names: Sequence[str], env: Mapping[str, str]) -> dict[str, str]:
@@ -184,3 +185,13 @@ def _prune(paths: Paths, current: Mapping[str, str]) -> None:
             with suppress(ClusterError):
                 Buildah(paths)("rmi", old)
     write_atomically(record, json.dumps(history, indent=2))
+    if (
+        _size(paths.buildah) > _STORAGE_LIMIT_BYTES
+    ):  # cached layers of builds long gone; the cluster has its own copy of the images
+        say("  buildah's storage has outgrown 8 GB and is emptied; the next build makes its layers again")
+        Buildah(paths)("rmi", "--all", "--force")
+
+
+def _size(folder: Path) -> int:
+    done = subprocess.run(["du", "-sxb", str(folder)], capture_output=True, text=True, check=False)
+    return int(done.stdout.split()[0]) if done.stdout else 0

@@ -92,7 +92,7 @@ def snapshot() -> dict[str, object]:
             values[name] = _sysctl(name).read_text().strip()
     return {
         "sysctls": values,
-        "iptables": {tool: run(f"{tool}-save") for _, tool in _FAMILIES},
+        "iptables": {tool: _saved(tool) for _, tool in _FAMILIES},
         "folders": [str(path) for path in LEFT_BY_OTHERS if path.exists()],
     }
 
@@ -144,23 +144,33 @@ def remove_links() -> None:
     subprocess.run(["ip", "link", "delete", BRIDGE], check=False, capture_output=True)
 
 
+def _saved(tool: str) -> str:
+    """All rules of one family; none where the kernel has no such family (IPv6 switched off)."""
+    done = subprocess.run([f"{tool}-save"], capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else ""
+
+
 def restore_iptables(before: dict[str, str]) -> list[str]:
     """Take our chains and rules away; returns a line for each difference from before that remains."""
-    remaining = []
+    differences = []
     for family, tool in _FAMILIES:
-        script = iptables.removal(run(f"{tool}-save"))
+        script = iptables.removal(_saved(tool))
         if script:
             run(f"{tool}-restore", "--noflush", stdin=script)
         earlier = before.get(tool, "")
-        now = run(f"{tool}-save")
+        now = _saved(tool)
         if "nf_tables" in run(tool, "--version"):
             for table in iptables.tables_of(now) - iptables.tables_of(earlier):
                 if iptables.is_blank(table, now):
                     subprocess.run(["nft", "delete", "table", family, table], check=False, capture_output=True)
-        now = run(f"{tool}-save")
-        if tool in before and iptables.normalised(now) != iptables.normalised(earlier):
-            remaining.append(f"{tool} differs from before the cluster (something else changed it meanwhile?)")
-    return remaining
+        now = _saved(tool)
+        if (
+            tool in before
+            and not iptables.removal(earlier)
+            and iptables.normalised(now) != iptables.normalised(earlier)
+        ):
+            differences.append(f"{tool} is not as it was before the cluster: something else changed it meanwhile")
+    return differences
 
 
 def restore_sysctls(before: dict[str, str]) -> None:

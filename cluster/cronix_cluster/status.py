@@ -57,14 +57,15 @@ def report(paths: Paths) -> tuple[str, bool]:
         ("node", "Ready" if node is None else node),
         ("DNS", "answers" if dns is None else dns),
         ("etcd fsync", durable),
-        ("images", ", ".join(_images(paths)) or "none"),
+        *_images(paths),
         ("kubeconfig", str(paths.kubeconfig)),
     ]
     return f"{columns(rows)}\n\n{columns(facts)}", well and node is None and dns is None
 
 
-def _images(paths: Paths) -> list[str]:
+def _images(paths: Paths) -> list[tuple[str, str]]:
     try:
-        return images.listed(paths)
+        names = images.listed(paths)
     except ClusterError:
-        return []
+        names = []
+    return [("images" if index == 0 else "", name) for index, name in enumerate(names or ["none"])]

@@ -105,7 +105,8 @@ def fetch_go() -> str:
             raise ClusterError(
                 f"cannot fetch Go, `{' '.join(command)}` failed:\n{(done.stderr or done.stdout)[-1500:]}"
             )
-    go = find_go()
+    required = required_go((BINARIES_MODULE / "go.mod").read_text())
+    go = next((str(program) for program in _fetched() if _version_of(str(program)) >= required), None)
     if go is None:
         raise ClusterError("requirements/go.txt has a Go that is older than cluster/binaries/go.mod asks for")
     return go
@@ -183,6 +184,8 @@ def _go_build(go: str, output: Path, flags: str, package: str, title: str) -> No
     last: deque[str] = deque(maxlen=15)
 
     def describe(seconds: float) -> str:
+        if not counts["compiled"] and not counts["downloaded"]:
+            return f"{title}: everything is compiled already, linking, {seconds:.0f} s"
         total = f" of about {counts['all']}" if counts["all"] else ""
         fetched, compiled = counts["downloaded"], counts["compiled"]
         return f"{title}: {fetched} modules fetched, {compiled}{total} packages compiled, {seconds:.0f} s"
