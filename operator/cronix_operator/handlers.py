@@ -55,7 +55,7 @@ class Door:
             max_cron_jobs_per_app=settings.max_cron_jobs_per_app,
         )
         ports = Ports(
-            inputs=Inputs(self._api),
+            inputs=Inputs(self._api, settings.service_account),
             source=HttpSource(settings.denied_addresses),
             cluster=cluster,
             limits=limits,

@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from cronix_operator.core.errors import ReconcileError
+from cronix_operator.core.keys import weak_keys
 from cronix_operator.core.memory import Memory
 from cronix_operator.core.model import (
     App,
@@ -62,15 +63,17 @@ async def ask(app: App, memory: Memory, now: Now, ports: Ports) -> Answer:
     """Ask the source if it is due. A failure is a value here: with a last good manifest the walk goes on without it."""
     if (app.suspend and memory.good is not None) or not is_due(app, memory, now):
         return Answer()
+    weak: tuple[str, ...] | None = None
     try:
         endpoint = await ports.inputs.endpoint(app)
         if endpoint is None:
             return Answer(document=await _tenants_own(app, ports), endpoint=None)
         material = await ports.inputs.material(app, secret_refs(memory))
+        weak = weak_keys(material)
         document = await ports.source.fetch(app, endpoint, material, int(now.utc.timestamp()))
     except ReconcileError as exc:
-        return Answer(fault=exc)
-    return Answer(document=document, endpoint=endpoint)
+        return Answer(fault=exc, weak_keys=weak)
+    return Answer(document=document, endpoint=endpoint, weak_keys=weak)
 
 
 async def _tenants_own(app: App, ports: Ports) -> object:

@@ -21,10 +21,11 @@ class Settings:
     log_level: str = "INFO"
     log_format: Literal["json", "text"] = "json"
     workers: int = 8
-    max_cron_jobs_per_app: int = 200
+    max_cron_jobs_per_app: int = 512
     resync_seconds: float = 600.0
     health_port: int = 8081
     pod_name: str = "cronix-operator"
+    service_account: str = "cronix-system:cronix-operator"  # namespace:name, for the advice on missing rights
     denied_addresses: frozenset[str] = frozenset()
     kubeconfig: str | None = None
 
@@ -48,10 +49,13 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         log_level=env.get("CRONIX_LOG_LEVEL", "INFO").upper(),
         log_format="json" if log_format == "json" else "text",
         workers=_whole(env, "CRONIX_WORKERS", 8, 1, 256),
-        max_cron_jobs_per_app=_whole(env, "CRONIX_MAX_CRONJOBS_PER_APP", 200, 1, 16384),
+        max_cron_jobs_per_app=_whole(env, "CRONIX_MAX_CRONJOBS_PER_APP", 512, 1, 16384),
         resync_seconds=_whole(env, "CRONIX_RESYNC_SECONDS", 600, 10, 86400),
         health_port=_whole(env, "CRONIX_HEALTH_PORT", 8081, 1, 65535),
         pod_name=env.get("POD_NAME", "cronix-operator"),
+        service_account=":".join(
+            (env.get("POD_NAMESPACE", "cronix-system"), env.get("POD_SERVICE_ACCOUNT", "cronix-operator"))
+        ),
         denied_addresses=frozenset(address for address in own if address),
         kubeconfig=env.get("CRONIX_KUBECONFIG") or env.get("KUBECONFIG"),
     )

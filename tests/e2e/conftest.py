@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -14,6 +15,7 @@ import pytest
 from cronix_cluster.audit import AuditMark
 from cronix_cluster.images import BUSYBOX_REFERENCE
 from cronix_cluster.paths import Paths
+from e2e.e2e_helpers import Place, Puppet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,3 +90,80 @@ def audit(kubeconfig: Path) -> Callable[[], AuditMark]:
 def busybox_image() -> str:
     """An image with a shell that the local cluster has from the start."""
     return os.environ.get("CRONIX_BUSYBOX_IMAGE", BUSYBOX_REFERENCE)
+
+
+SYSTEM_NAMESPACE = "cronix-system"
+
+
+@pytest.fixture(scope="session")
+def images() -> dict[str, str]:
+    """References of the images under test, as `make images` has written them."""
+    path = Path(__file__).parents[2] / "build/images.json"
+    if not path.exists():
+        pytest.fail(f"{path} does not exist; run `make images`", pytrace=False)
+    references: dict[str, str] = json.loads(path.read_text())
+    return references
+
+
+class Helm(Protocol):
+    """Calls helm."""
+
+    def __call__(self, *arguments: str) -> str:
+        """Run helm; raises AssertionError with its words when it fails."""
+
+
+@pytest.fixture(scope="session")
+def helm(kubeconfig: Path) -> Helm:
+    """Helm on the cluster under test."""
+    local = Paths().bin / "helm"
+    program = str(local) if local.exists() else "helm"
+
+    def call(*arguments: str) -> str:
+        command = [program, "--kubeconfig", str(kubeconfig), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        if done.returncode != 0:
+            raise AssertionError(f"`helm {' '.join(arguments)}` failed: {done.stderr.strip()}")
+        return done.stdout
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def install_operator(helm: Helm, images: dict[str, str]) -> Callable[[], None]:
+    """A function that installs (or upgrades to) the operator under test, for the whole cluster, and waits for it."""
+
+    def install() -> None:
+        operator, signer = (images[name].rsplit(":", 1) for name in ("cronix-operator", "cronix-signer"))
+        helm(
+            "upgrade", "--install", "cronix", str(Path(__file__).parents[2] / "charts/cronix-operator"),
+            "--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--take-ownership", "--wait", "--timeout", "180s",
+            "--set", f"image.repository={operator[0]},image.tag={operator[1]}",
+            "--set", f"signer.image.repository={signer[0]},signer.image.tag={signer[1]}",
+        )  # fmt: skip
+
+    return install
+
+
+@pytest.fixture(scope="session")
+def operator(install_operator: Callable[[], None], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The operator is installed; the first of several parallel workers does it, the others wait."""
+    # xdist gives each worker its own base folder below one common to the run.
+    common = tmp_path_factory.getbasetemp().parent
+    with (common / "operator.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        marker = common / "operator.installed"
+        if not marker.exists():
+            install_operator()
+            marker.touch()
+
+
+@pytest.fixture
+def place(kubectl: Kubectl, namespace: str, operator: None) -> Place:
+    """A fresh restricted namespace in a cluster with the operator."""
+    return Place(kubectl, namespace)
+
+
+@pytest.fixture
+def puppet(place: Place, images: dict[str, str]) -> Puppet:
+    """An app on strings in the test's namespace; its key is in Secret `puppet-cron`."""
+    return Puppet(place, images["cronix-example"], key=secrets.token_hex(32))

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
+from cronix_operator.core.app import MANIFEST_PATH
 from cronix_operator.core.errors import Stalled
 from cronix_operator.core.model import App, Endpoint, ServiceSource
+
+
+def url_endpoint(url: str) -> Endpoint:
+    """A URL as it is written; the well-known path where it has none."""
+    parts = urlsplit(url)
+    return Endpoint(url if parts.path or parts.query else urlunsplit(parts._replace(path=MANIFEST_PATH)))
 
 
 def service_endpoint(app: App, source: ServiceSource, service: Mapping[str, Any]) -> Endpoint:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from cronix_operator.core.errors import Stalled
-from cronix_operator.core.model import App, SecretKey, SigningKey
+from cronix_operator.core.model import App, KeyMaterial, SecretKey, SigningKey
 
 DEFAULT_KEY_NAMES = ("current", "previous")
 MIN_KEY_BYTES = 16  # shorter keys work but are told (WeakKey): below this, guessing becomes thinkable
@@ -73,3 +73,8 @@ def clean_key(raw: bytes) -> str | None:
         return raw.decode("utf-8") or None
     except UnicodeDecodeError:
         return None
+
+
+def weak_keys(material: KeyMaterial) -> tuple[str, ...]:
+    """The names of the keys that are shorter than 16 bytes."""
+    return tuple(key.name for key, text in material.keys if len(text.encode()) < MIN_KEY_BYTES)

@@ -64,6 +64,7 @@ class Memory:
     next_fetch_monotonic: float = 0.0
     consecutive_failures: int = 0
     pairs: Mapping[str, Known] = dataclasses.field(default_factory=dict)
+    weak_keys: tuple[str, ...] = ()
     absences: Mapping[str, Absence] = dataclasses.field(default_factory=dict)
     repairs: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
 

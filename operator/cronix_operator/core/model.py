@@ -25,7 +25,7 @@ class Limits:
 
     signer_image: str
     signer_image_pull_policy: str = "IfNotPresent"
-    max_cron_jobs_per_app: int = 200
+    max_cron_jobs_per_app: int = 512
     denied_addresses: frozenset[str] = frozenset()
 
 

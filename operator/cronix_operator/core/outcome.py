@@ -57,14 +57,19 @@ def conclude(
         faults=(*desired.faults, *plan.conflicts),
         refused=refused,
         done=tuple(results),
-        warnings=_warnings(plan, verdict),
+        warnings=_warnings(memory, plan, verdict),
         pending_prune=sum(hold.reason in {"PruneBlocked", "PruneUnconfirmed", "RunActive"} for hold in plan.holds),
         retry_after_seconds=min(waits, default=None),
     )
 
 
-def _warnings(plan: Plan, verdict: Verdict) -> dict[str, tuple[str, str]]:
+def _warnings(memory: Memory, plan: Plan, verdict: Verdict) -> dict[str, tuple[str, str]]:
     warnings: dict[str, tuple[str, str]] = {}
+    if memory.weak_keys:
+        text = (
+            f"signing key {', '.join(memory.weak_keys)} is shorter than 16 bytes; make one with: openssl rand -hex 32"
+        )
+        warnings["WeakKey"] = ("WeakKey", text)
     if verdict.blocked:
         names = ", ".join(sorted(verdict.blocked)[:5])
         warnings["PruneBlocked"] = (

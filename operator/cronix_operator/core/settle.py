@@ -28,7 +28,7 @@ class Answer:
     document: object = None
     endpoint: Endpoint | None = None
     fault: ReconcileError | None = None
-    weak_keys: tuple[str, ...] = ()
+    weak_keys: tuple[str, ...] | None = None  # None: the keys were not read
 
     @property
     def asked(self) -> bool:
@@ -115,6 +115,7 @@ def after_attempt(
         pause = min(pause, settled_fault.retry_after_seconds or growing)
     return dataclasses.replace(
         memory,
+        weak_keys=memory.weak_keys if answer.weak_keys is None else answer.weak_keys,
         generation=app.generation,
         reconcile_at=app.reconcile_at,
         approve_prune=app.approve_prune,

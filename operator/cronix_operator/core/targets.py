@@ -35,23 +35,23 @@ def decide_target(app: App, endpoint: Endpoint | None, url: str) -> Target:
     """The target of one job URL; raises TargetRefused."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".").lower()
-    named = _host_named(app.allowed_hosts, host, parts.port)
-    if endpoint is not None and endpoint.service_base_url is not None and not named:
-        base: str | None = app.rewrite_base_url or endpoint.service_base_url
-        own_service = app.rewrite_base_url is None
+    if is_host_named(app.allowed_hosts, host, parts.port):
+        base = None  # the CronixApp names this host, so it is meant
+    elif endpoint is not None and endpoint.service_base_url is not None:
+        base = app.rewrite_base_url or endpoint.service_base_url  # whatever the host, it goes to the own Service
     else:
-        _check_host(app, endpoint, host, named=named)
-        base, own_service = app.rewrite_base_url, is_own_service(host, app.namespace)
-    _check_scheme(app, base or url, own_service=own_service)
+        _check_host(app, endpoint, host)
+        base = app.rewrite_base_url
+    _check_scheme(app, base or url)
     return Target(base)
 
 
-def _check_host(app: App, endpoint: Endpoint | None, host: str, *, named: bool) -> None:
+def _check_host(app: App, endpoint: Endpoint | None, host: str) -> None:
     if is_forbidden_host(host):
         raise TargetRefused(
             "ForbiddenHost", f'"{host}" is a loopback, link-local or metadata address; signers never call those'
         )
-    if named or isinstance(app.source, InlineSource | ConfigMapSource):
+    if isinstance(app.source, InlineSource | ConfigMapSource):
         return  # the tenant's own word
     source_host = (urlsplit(endpoint.url).hostname or "").lower() if endpoint else ""
     if host != source_host:
@@ -62,15 +62,18 @@ def _check_host(app: App, endpoint: Endpoint | None, host: str, *, named: bool) 
         )
 
 
-def _check_scheme(app: App, url: str, *, own_service: bool) -> None:
-    if urlsplit(url).scheme == "http" and not (own_service or app.allow_insecure_http):
+def _check_scheme(app: App, url: str) -> None:
+    parts = urlsplit(url)
+    own_service = is_own_service(parts.hostname or "", app.namespace)
+    if parts.scheme == "http" and not (own_service or app.allow_insecure_http):
         raise TargetRefused(
             "InsecureURL",
             f'"{url}" is plain http outside the own Services; use https, or write spec.allowInsecureHTTP: true',
         )
 
 
-def _host_named(allowed: tuple[str, ...], host: str, port: int | None) -> bool:
+def is_host_named(allowed: tuple[str, ...], host: str, port: int | None) -> bool:
+    """Whether `spec.targets.allowedHosts` names this host: `host`, `host:port`, or `*.suffix`."""
     for entry in allowed:
         name, _, wanted_port = entry.partition(":")
         if wanted_port and str(port) != wanted_port:

@@ -130,8 +130,10 @@ def _path(namespace: str) -> str:
 
 def _written(change: Change, reply: Reply) -> Done:
     before = spec_hash(change.live["spec"]) if change.live else None
-    # A repair that changed nothing is no drift: a webhook or a newer server writes this field. Recorded, told once.
-    mutated = change.reason == "Drifted" and before == spec_hash(reply.body["spec"])
+    # A repair of the spec that changed nothing is no drift: a webhook or a newer server writes this field. Recorded as
+    # the pair of this write, told once.
+    of_spec = any(field.startswith("spec.") for field in change.fields)
+    mutated = change.reason == "Drifted" and of_spec and before == spec_hash(reply.body["spec"])
     return Done(change, live=reply.body, mutated=mutated)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cronix_operator.core import keys as core_keys
-from cronix_operator.core.endpoint import service_endpoint
+from cronix_operator.core.endpoint import service_endpoint, url_endpoint
 from cronix_operator.core.errors import Stalled, Waiting
 from cronix_operator.core.model import (
     App,
@@ -17,7 +17,6 @@ from cronix_operator.core.model import (
     KeyMaterial,
     SecretKey,
     ServiceSource,
-    SigningKey,
     UrlSource,
 )
 from cronix_operator.edges.api import ApiServer
@@ -26,15 +25,16 @@ from cronix_operator.edges.api import ApiServer
 class Inputs:
     """Reads, on behalf of one walk, the objects a CronixApp names in its own namespace."""
 
-    def __init__(self, api: ApiServer) -> None:
+    def __init__(self, api: ApiServer, service_account: str) -> None:
         self._api = api
+        self._service_account = service_account
 
     async def endpoint(self, app: App) -> Endpoint | None:
         """Where the manifest is fetched from; None for sources that are not fetched."""
         if isinstance(app.source, ServiceSource):
             service = await self._read(app, "services", app.source.name, "ServiceNotFound")
             return service_endpoint(app, app.source, service)
-        return Endpoint(app.source.url) if isinstance(app.source, UrlSource) else None
+        return url_endpoint(app.source.url) if isinstance(app.source, UrlSource) else None
 
     async def config_map_document(self, app: App, source: ConfigMapSource) -> bytes:
         """The manifest in a ConfigMap, as bytes."""
@@ -91,7 +91,7 @@ class Inputs:
                 missing, f'{kind} "{name}" does not exist in namespace "{app.namespace}"; {_advice(plural, app, name)}'
             )
         if reply.status == 403:
-            raise Stalled("Forbidden", _grant(plural, app, name))
+            raise Stalled("Forbidden", _grant(plural, app, name, self._service_account))
         if not reply.ok:
             raise Waiting("ApiUnavailable", f'reading {kind} "{name}": {reply.message}')
         return reply.body
@@ -126,16 +126,11 @@ def _no_key(app: App, data_keys: Mapping[str, bytes]) -> str:
     return f"none of the keys in spec.signing.keys exists ({wanted}); nothing is ever fired unsigned"
 
 
-def _grant(plural: str, app: App, name: str) -> str:
+def _grant(plural: str, app: App, name: str, service_account: str) -> str:
     return (
         f'the operator may not read {plural} in namespace "{app.namespace}"; grant it: '
         f"kubectl -n {app.namespace} create role cronix-{plural} --verb=get --resource={plural} "
         f"--resource-name={name} && "
         f"kubectl -n {app.namespace} create rolebinding cronix-{plural} --role=cronix-{plural} "
-        "--serviceaccount=OPERATOR_NAMESPACE:OPERATOR_SERVICE_ACCOUNT"
+        f"--serviceaccount={service_account}"
     )
-
-
-def weak_keys(material: Sequence[tuple[SigningKey, str]]) -> tuple[str, ...]:
-    """The names of keys that are shorter than 16 bytes."""
-    return tuple(key.name for key, text in material if len(text.encode()) < core_keys.MIN_KEY_BYTES)

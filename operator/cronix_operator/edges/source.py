@@ -22,7 +22,7 @@ from cronix_operator.core.app import MANIFEST_PATH
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
 from cronix_operator.core.model import App, Endpoint, KeyMaterial
 from cronix_operator.core.settle import SIGNATURE_CODES
-from cronix_operator.core.targets import is_forbidden_address, is_forbidden_host, is_own_service
+from cronix_operator.core.targets import is_forbidden_address, is_forbidden_host, is_host_named, is_own_service
 from cronix_protocol import sign
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -89,7 +89,7 @@ class HttpSource:
                 "InsecureURL",
                 f'spec.source: "{endpoint.url}" is plain http; use https, or write spec.allowInsecureHTTP: true',
             )
-        if not own and _is_service_name(host) and host not in app.allowed_hosts:
+        if not own and _is_service_name(host) and not is_host_named(app.allowed_hosts, host, parts.port):
             raise Stalled(
                 "HostNotAllowed",
                 f'spec.source: "{host}" is a Service of another namespace; '
