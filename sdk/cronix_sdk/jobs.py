@@ -113,7 +113,7 @@ class Registered:
     is_async: bool
     signed_path: str
     served: bytes
-    secret: Secret | None = None
+    secret: Secret | None = field(default=None, repr=False)
     window_seconds: int | None = None
 
     @property

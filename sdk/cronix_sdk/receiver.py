@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cronix_sdk import jobs, keys, response, runs, verifying
@@ -37,8 +37,8 @@ _LEASE_MARGIN_SECONDS = 30
 class Settings:
     """How to receive; `static_keys` is None when `secret` is asked for every request."""
 
-    secret: keys.Secret | None
-    static_keys: tuple[str, ...] | None
+    secret: keys.Secret | None = field(repr=False)
+    static_keys: tuple[str, ...] | None = field(repr=False)
     window_seconds: int
     duplicates: runs.RunStore | None
     remember_seconds: int

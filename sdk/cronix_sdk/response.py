@@ -101,4 +101,6 @@ class Refusal:
 
 def compact_json(document: object) -> bytes:
     """UTF-8 JSON without blanks; raises `TypeError` or `ValueError` on what JSON cannot carry."""
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    # A lone surrogate (a path that is no UTF-8) becomes its JSON escape.
+    return text.encode("utf-8", "backslashreplace")

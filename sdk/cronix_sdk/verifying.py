@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from cronix_protocol import Verification, verify
-from cronix_sdk.request import MANIFEST_PATH, Incoming
+from cronix_sdk.request import MANIFEST_PATH, Incoming, one_word
 from cronix_sdk.response import SIGNATURE_MISMATCH, STALE_TIMESTAMP, Refusal
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Check:
 
     incoming: Incoming
     signed_path: str
-    secrets: Sequence[str]
+    secrets: Sequence[str] = field(repr=False)
     now: int
     window_seconds: int
 
@@ -93,10 +93,11 @@ def _rewritten_path(check: Check, known_paths: Sequence[str]) -> Refusal | None:
     for candidate in _candidates(check.signed_path, known_paths):
         if check.run(path=candidate).ok:
             # Only the key's owner can get here, so the two paths are told to nobody else.
+            signed, received = one_word(candidate), one_word(check.signed_path)
             return Refusal(
                 SIGNATURE_MISMATCH,
-                f"signed for {candidate} but the app received {check.signed_path}: a proxy or mount rewrites the path; "
-                "put the public prefix into base_url or stop the rewrite",
+                f"signed for {signed} but the app received {received}: a proxy or mount "
+                "rewrites the path; put the public prefix into base_url or stop the rewrite",
                 HINT_PATH,
             )
     return None

@@ -51,17 +51,14 @@ def django_that_reads(cron: Cron) -> Any:
 
 
 def django_with_a_small_limit(cron: Cron) -> Any:
-    from django.conf import settings
+    from django.test.utils import override_settings
 
     application = django_wsgi(cron)
     handle = application.get_response
 
     def with_limit(request: Any) -> Any:
-        settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 4
-        try:
+        with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=4):
             return handle(request)
-        finally:
-            del settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
     application.get_response = with_limit
     return application

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cronix_sdk import Cron, MemoryRunStore, Response
+from cronix_sdk.request import Incoming
+from cronix_sdk.verifying import Check
 from sdk.sdk_helpers import KEY, MANIFEST, NOW, OTHER_KEY, fire, make_cron, signed, trigger_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PATH = trigger_path("echo")
+INCOMING = Incoming("POST", PATH, {}, b"")
 BODY = b'{"month": "2025-10"}'
 
 
@@ -177,6 +180,16 @@ def test_the_manifest_is_signed_for_its_well_known_path_wherever_it_is_mounted(p
     assert cron.handle(method="GET", path=path, headers=headers, body=b"").status == 200
 
 
+def test_a_path_that_is_no_utf8_is_refused_like_any_other() -> None:
+    """A server hands such bytes on as surrogates; neither the answer nor the log stumbles over them."""
+    cron = echo_cron()
+    received = "/\udcff/echo"
+    for signed_path in (PATH, received):
+        answer = ask(cron, received, signed("POST", signed_path, BODY), BODY)
+        assert answer.code in ("SignatureMismatch", "BadPath")
+        assert "udcff" in str(answer.json())
+
+
 def test_a_hint_is_given_to_the_owner_of_the_key_only() -> None:
     """Without the key: the bare code, whatever the path or the time; hints are no oracle."""
     cron = echo_cron()
@@ -216,6 +229,10 @@ def test_no_answer_and_no_line_of_the_log_holds_the_key(caplog: pytest.LogCaptur
             lambda: fire(echo_cron(duplicates=MemoryRunStore()), "echo", run_id="r"),
         )
     ]
+    own = echo_cron()
+    own.job("own", schedule="@hourly", secret=KEY)(lambda: None)
+    inside = [own._receiver._settings, own._registry.by_name("own"), Check(INCOMING, PATH, [KEY], NOW, 300)]
+    assert KEY not in repr(inside)  # what a crash reporter shows of local variables
     assert KEY.encode() not in b"".join(bodies)
     assert KEY not in caplog.text
     assert KEY not in repr(echo_cron())
