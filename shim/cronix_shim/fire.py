@@ -200,8 +200,8 @@ def _settled(job: "JobFile", run: Run, world: World, state: _State) -> outcome.O
     """End a run whose answer settles it: 2xx, or a status that is not retried."""
     status = state.answer.status
     duration = _duration_ms(world, state)
+    cut = {"body_fault": state.answer.fault} if state.answer.fault else {}
     if attempts.judge(status, job.fire.retry_on) == attempts.SUCCESS:
-        cut = {"body_fault": state.answer.fault} if state.answer.fault else {}
         world.log.line("INFO", "trigger: success", attempt=state.attempt, status=status, duration_ms=duration, **cut)
         return _end(outcome.SUCCEEDED, f"answered {status}", run, world, state)
     excerpt = _excerpt(state)
@@ -213,6 +213,7 @@ def _settled(job: "JobFile", run: Run, world: World, state: _State) -> outcome.O
         status=status,
         body_excerpt=excerpt,
         duration_ms=duration,
+        **cut,
         **({"err": skew} if skew else {}),
     )
     return _end(outcome.APP_REJECTED, f"answered {status}" + (f"; {skew}" if skew else ""), run, world, state)

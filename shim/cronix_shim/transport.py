@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from cronix_protocol.joburl import Url
 
+    from .tlsclient import TlsConnection
+
     _Address = tuple[int, int, int, str, tuple[object, ...]]
 
 _RECEIVE_BYTES: "Final" = 65536
@@ -36,6 +38,12 @@ class Tls:
         self.ca_file = ca_file
         self.cert_file = cert_file
         self.key_file = key_file
+
+
+class Socket(_socket.socket):
+    """The C socket, able to be weakly referred to, which is how TLS holds it."""
+
+    __slots__ = ("__weakref__",)
 
 
 class Deadline:
@@ -63,10 +71,13 @@ def send(url: "Url", tls: Tls, request: bytes, timeout_seconds: float, answer: A
     """
     deadline = Deadline(timeout_seconds)
     try:
-        connection = _connect(url, deadline)
+        plain = _connect(url, deadline)
+        connection: Socket | TlsConnection = plain
         try:
             if url.scheme == "https":
-                connection = _wrap(connection, url.host, tls, deadline)
+                from . import tlsclient  # here: a plain http run must not pay for it
+
+                connection = tlsclient.wrap(plain, url.host, tls, deadline.left)
             send_error = _send_all(connection, request, deadline)
             try:
                 read_answer(_receiver(connection, deadline), answer)
@@ -88,7 +99,7 @@ def _words(error: Exception, deadline: Deadline) -> str:
     return str(error) or type(error).__name__
 
 
-def _receiver(connection: _socket.socket, deadline: Deadline) -> "Callable[[], bytes]":
+def _receiver(connection: "Socket | TlsConnection", deadline: Deadline) -> "Callable[[], bytes]":
     def receive() -> bytes:
         connection.settimeout(deadline.left())
         try:
@@ -100,7 +111,7 @@ def _receiver(connection: _socket.socket, deadline: Deadline) -> "Callable[[], b
     return receive
 
 
-def _send_all(connection: _socket.socket, request: bytes, deadline: Deadline) -> OSError | None:
+def _send_all(connection: "Socket | TlsConnection", request: bytes, deadline: Deadline) -> OSError | None:
     """Send; when the server stops listening, return the error: it may have answered already (401, 413) and hung up."""
     view = memoryview(request)
     try:
@@ -112,12 +123,12 @@ def _send_all(connection: _socket.socket, request: bytes, deadline: Deadline) ->
     return None
 
 
-def _connect(url: "Url", deadline: Deadline) -> _socket.socket:
+def _connect(url: "Url", deadline: Deadline) -> Socket:
     addresses = _resolve(url.host, url.port, deadline)
     error: Exception = AttemptFailed("no address")
     for tried, (family, kind, protocol, _, address) in enumerate(addresses):
         try:
-            connection = _socket.socket(family, kind, protocol)
+            connection = Socket(family, kind, protocol)
         except OSError as no_family:  # no IPv6 in this kernel
             error = no_family
             continue
@@ -164,22 +175,3 @@ def _resolve(host: str, port: int, deadline: Deadline) -> "list[_Address]":
     if failed:
         raise OSError(0, f"look up {host}: {failed[0].strerror or failed[0]}")
     return found[0]
-
-
-def _wrap(connection: _socket.socket, host: str, tls: Tls, deadline: Deadline) -> _socket.socket:
-    import ssl  # here: a plain http run must not pay for it
-
-    try:
-        context = ssl.create_default_context(cafile=tls.ca_file or None)
-        context.set_alpn_protocols(["http/1.1"])
-        if tls.cert_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file or None)
-        connection.settimeout(deadline.left())
-        # bytes: a str would load the idna codec. The wrapper asks no more of the socket than its C base class has.
-        return context.wrap_socket(connection, server_hostname=host.rstrip(".").encode("ascii"))  # type: ignore[arg-type]
-    except ssl.SSLCertVerificationError as error:
-        raise OSError(0, f"TLS to {host}: {error.verify_message}") from None
-    except ssl.SSLError as error:
-        raise OSError(0, f"TLS to {host}: {error.reason or error}") from None
-    except FileNotFoundError as error:
-        raise OSError(0, f"TLS to {host}: {tls.ca_file} {tls.cert_file}: {error.strerror}") from None

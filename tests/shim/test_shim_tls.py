@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -125,3 +126,31 @@ def test_ca_file_that_is_missing_or_holds_none(tmp_path: Path, content: str | No
         )
     assert (finished.exit_code, server.requests) == (2, [])
     assert "TLS to 127.0.0.1: " in finished.lines[0]["err"]
+
+
+def test_tls_older_than_1_2_is_refused(ca: trustme.CA, ca_file: str) -> None:
+    """A server that can do no better gets no request."""
+    tls = context(ca, "127.0.0.1")
+    tls.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1_1 is deprecated"):
+        tls.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.warns(DeprecationWarning, match="TLSv1 is deprecated"):
+        tls.minimum_version = ssl.TLSVersion.TLSv1
+    with Server(OK, tls=tls) as server:
+        finished = run(
+            job_file(https(server), timeout_seconds=20, fire=fire(ca_file=ca_file), retries={"max_attempts": 1})
+        )
+    assert (finished.exit_code, server.requests) == (2, [])
+
+
+def test_body_over_tls_that_ends_without_a_farewell(ca: trustme.CA, ca_file: str) -> None:
+    """The connection is cut in the middle: the status stands, what came is told."""
+
+    def cut(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 404 No\r\nContent-Length: 99\r\n\r\nhalf")
+        socket.close(connection.detach())  # no close_notify
+
+    with Server(cut, tls=context(ca, "127.0.0.1")) as server:
+        finished = run(job_file(https(server), timeout_seconds=20, fire=fire(ca_file=ca_file)))
+    assert (finished.exit_code, finished.outcome.excerpt) == (1, "half")
+    assert "closed the connection" in finished.lines[0]["body_fault"]
