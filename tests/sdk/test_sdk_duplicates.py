@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from cronix_sdk import Cron, GiveUp, MemoryRunStore, RunStore, SetupError
+from cronix_sdk import Cron, GiveUp, MemoryRunStore, Response, RunStore, SetupError
 from sdk.sdk_helpers import NOW, OTHER_KEY, fire, make_cron
-
-if TYPE_CHECKING:
-    from cronix_sdk import Response
 
 
 class Clock:
@@ -59,17 +55,18 @@ def test_another_run_is_another_run() -> None:
     assert len(calls) == 3
 
 
-@pytest.mark.parametrize("failure", [RuntimeError("x"), GiveUp("x")])
-def test_a_failed_run_is_released_so_that_the_retry_does_the_work(failure: Exception) -> None:
+@pytest.mark.parametrize("failure", [RuntimeError("x"), GiveUp("x"), Response(503)])
+def test_a_failed_run_is_released_so_that_the_retry_does_the_work(failure: Exception | Response) -> None:
     """An id claimed before the work and never given back is how work gets lost."""
     cron = make_cron(duplicates=MemoryRunStore())
-    outcomes: list[Exception | None] = [failure, None]
+    outcomes: list[Exception | Response | None] = [failure, None]
 
     @cron.job("flaky", schedule="@hourly")
-    def flaky() -> None:
+    def flaky() -> Response | None:
         outcome = outcomes.pop(0)
-        if outcome is not None:
+        if isinstance(outcome, Exception):
             raise outcome
+        return outcome
 
     assert fire(cron, "flaky", run_id="r-1").status >= 400
     assert fire(cron, "flaky", at=NOW + 1, run_id="r-1").json() == {"ok": True}

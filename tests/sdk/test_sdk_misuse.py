@@ -170,6 +170,10 @@ def test_a_proxy_that_strips_the_prefix_of_base_url_is_no_mistake(base_url: str)
     for received in (public, PATH):
         assert ask(cron, received, signed("POST", public, BODY), BODY).status == 200
     assert ask(cron, PATH, signed("POST", PATH, BODY), BODY).code == "SignatureMismatch"
+    unknown = f"/api{trigger_path('nope')}"
+    for received in (unknown, trigger_path("nope")):
+        assert ask(cron, received, signed("POST", unknown, BODY), BODY).code == "UnknownJob"
+    assert ask(cron, "/api/elsewhere", signed("POST", "/api/elsewhere", BODY), BODY).code == "BadPath"
 
 
 @pytest.mark.parametrize("path", [MANIFEST, f"/api{MANIFEST}", f"{MANIFEST}?x=1"])

@@ -40,6 +40,16 @@ def test_an_app_without_a_usable_secret_does_not_start(secret: object, told: str
         make_cron(secret=secret)
 
 
+@pytest.mark.parametrize("blank", [" ", "\t\t", "\n\n"])
+def test_a_blank_key_beside_a_good_one_verifies_nothing(blank: str) -> None:
+    """An unset variable that became one blank must not be a second way in (C3)."""
+    cron = make_cron(secret=[KEY, blank])
+    cron.job("echo", schedule="@hourly")(lambda: None)
+    assert fire(cron, "echo").status == 200
+    assert fire(cron, "echo", key=blank).code == "SignatureMismatch"
+    assert fire(cron, "echo", key=blank[:-1] or blank).code == "SignatureMismatch"
+
+
 def test_a_short_key_is_told_and_never_shown(caplog: pytest.LogCaptureFixture) -> None:
     """WeakKey in the log; the key itself nowhere (C5)."""
     make_cron(secret=[KEY, "hunter2"])
