@@ -173,8 +173,7 @@ class Controller:
             return
         answer = await ask(app, tenant.memory, now, self._ports)
         outcome, memory = await self._walk(app, tenant.memory, answer, now)
-        fault = outcome.source_fault if isinstance(outcome, Outcome) else outcome
-        tenant.memory = after_attempt(app, memory, answer, fault, now, self._jitter())
+        tenant.memory = after_attempt(app, memory, answer, now, self._jitter())
         if self._tenants.get(key) is tenant:
             await self._tell(app, tenant, outcome)
             self._queue.add(key, self._next_look(app, tenant, outcome, answer))
@@ -194,7 +193,7 @@ class Controller:
     def _next_look(self, app: App, tenant: Tenant, outcome: Outcome | ReconcileError, answer: Answer) -> float:
         now = self._now().monotonic
         waits = [self._resync_seconds]
-        if not app.suspend:
+        if not (app.suspend and tenant.memory.good is not None):
             waits.append(max(0.0, tenant.memory.next_fetch_monotonic - now))
         if isinstance(outcome, Outcome):
             tenant.failures = 0

@@ -108,7 +108,6 @@ def test_what_is_wrong_from_the_start_is_told_and_makes_no_cron_job(place: Place
         "no-secret": ({"signing": {"secretRef": {"name": "nobody"}}}, "SecretNotFound", "create secret generic nobody"),
         "no-service": ({"source": {"service": {"name": "nobody"}}}, "ServiceNotFound", "spec.source"),
         "wrong-port": ({"source": {"service": {"name": "puppet", "port": 81}}}, "PortNotFound", "8080 (http)"),
-        "plain-http": ({"source": {"url": "http://shop.example/m"}}, "InsecureURL", "allowInsecureHTTP"),
         "not-there": ({"source": {"url": "https://shop.invalid/m"}}, "FetchFailed", "does not resolve"),
         "metadata": ({"source": {"url": "https://169.254.169.254/m"}}, "ForbiddenHost", "never fetched"),
         "other-app": ({}, "AppMismatch", "spec.app: shop"),
