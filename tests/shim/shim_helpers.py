@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -163,6 +164,17 @@ def job_file(url: str, *, fire: Mapping[str, Any] | None = None, **changes: Any)
     return text | changes
 
 
+def _command(prelude: str) -> list[str]:
+    """The signer from source; or the one of an image's unpacked files, where CRONIX_SIGNER_ROOT names their folder.
+
+    For the latter /tmp must be the same inside (mount --bind), and it needs root.
+    """
+    root = os.environ.get("CRONIX_SIGNER_ROOT")
+    if root and not prelude:
+        return ["/usr/sbin/chroot", root, "/usr/bin/python3.13", "-I", "-S", "-B", "/usr/lib/cronix-signer.pyc"]
+    return [sys.executable, "-I", "-S", "-c", PROGRAM.replace("import posix\n", "import posix\n" + prelude)]
+
+
 class Finished:
     """What a run of the program left behind."""
 
@@ -206,14 +218,7 @@ class Program:
             environment["CRONIX_JOB"] = job if isinstance(job, str) else json.dumps(job)
         self._start = time.monotonic()
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-I",
-                "-S",
-                "-c",
-                PROGRAM.replace("import posix\n", "import posix\n" + prelude),
-                *arguments,
-            ],
+            [*_command(prelude), *arguments],
             env=environment | dict(env or {}),
             stdin=subprocess.DEVNULL,
             stdout=stdout,
