@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 DIGEST = trigger_path("digest")
 ODD_QUERIES = ["a=1&b=2", "a=%2Fb%2f", "q=%zz&%", "x=a+b%20c", "e=%C3%A9", "a=b?c=d", "&&==", 'j={"a":[1]}', "t=1,v1=x"]
 
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+BODY_KINDS = [
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "application/json",
+    "text/plain; charset=utf-16",
+]
+
 
 def with_jobs(**arguments: Any) -> Cron:
     cron = make_cron(clock=time.time, **arguments)
@@ -79,20 +87,21 @@ def test_a_job_that_raises_is_a_json_500(door: Door) -> None:
     assert "hunter2" not in json.dumps(answer)
 
 
-@pytest.mark.parametrize(
-    ("headers", "code"),
-    [
-        ({}, "MissingSignature"),
-        ({"X-Cron-Signature": "nonsense"}, "MalformedHeader"),
-        (now_signed("POST", DIGEST, b"tampered"), "SignatureMismatch"),
-        (now_signed("POST", DIGEST, b"body", key=OTHER_KEY), "SignatureMismatch"),
-        (now_signed("POST", DIGEST, b"body", at=-3600), "StaleTimestamp"),
-    ],
-)
-def test_what_does_not_verify_is_refused(door: Door, headers: dict[str, str], code: str) -> None:
+def test_what_does_not_verify_is_refused(door: Door) -> None:
     """Unsigned, malformed, tampered, of another key, stale."""
-    status, answer, _ = door.ask("POST", DIGEST, headers, b"body")
-    assert (status, json.loads(answer)["code"]) == (401, code)
+    refused: dict[str, list[dict[str, str]]] = {
+        "MissingSignature": [{}],
+        "MalformedHeader": [{"X-Cron-Signature": "nonsense"}],
+        "SignatureMismatch": [
+            now_signed("POST", DIGEST, b"tampered"),
+            now_signed("POST", DIGEST, b"body", key=OTHER_KEY),
+        ],
+        "StaleTimestamp": [now_signed("POST", DIGEST, b"body", at=seconds) for seconds in (-3600, 3600)],
+    }
+    for code, requests in refused.items():
+        for headers in requests:
+            status, answer, _ = door.ask("POST", DIGEST, headers, b"body")
+            assert (status, json.loads(answer)["code"]) == (401, code)
 
 
 def test_an_unknown_job_is_told_to_the_owner_of_the_key_only(door: Door) -> None:
@@ -111,20 +120,12 @@ def test_the_manifest_is_served_to_a_signed_get_only(door: Door) -> None:
     assert json.loads(door.ask("GET", MANIFEST, {})[1])["code"] == "MissingSignature"
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "application/x-www-form-urlencoded",
-        "multipart/form-data; boundary=x",
-        "application/json",
-        "text/plain; charset=utf-16",
-    ],
-)
-def test_no_parser_gets_at_the_body_before_it_is_verified(door: Door, kind: str) -> None:
+def test_no_parser_gets_at_the_body_before_it_is_verified(door: Door) -> None:
     """Form data, multipart and JSON that is none: the bytes count, not what a framework makes of them."""
-    for body in (b"a=1&b=%20", b"{not json", bytes(range(256))):
-        status, answer = ask(door, DIGEST, body, **{"Content-Type": kind})
-        assert (status, answer["result"]["sha256"]) == (200, hashlib.sha256(body).hexdigest())
+    for kind in BODY_KINDS:
+        for body in (b"a=1&b=%20", b"{not json", bytes(range(256))):
+            status, answer = ask(door, DIGEST, body, **{"Content-Type": kind})
+            assert (status, answer["result"]["sha256"]) == (200, hashlib.sha256(body).hexdigest()), kind
 
 
 def test_a_body_of_one_mebibyte_arrives_whole(door: Door) -> None:
@@ -133,16 +134,14 @@ def test_a_body_of_one_mebibyte_arrives_whole(door: Door) -> None:
     assert ask(door, DIGEST, body)[1]["result"]["sha256"] == hashlib.sha256(body).hexdigest()
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_triggers_may_use_every_method_of_the_protocol(door: Door, method: str) -> None:
+def test_triggers_may_use_every_method_of_the_protocol(door: Door) -> None:
     """With a body, too."""
-    assert ask(door, DIGEST, b"x", method)[0] == 200
+    assert {method: ask(door, DIGEST, b"x", method)[0] for method in METHODS} == dict.fromkeys(METHODS, 200)
 
 
-@pytest.mark.parametrize("query", ODD_QUERIES)
-def test_a_query_is_verified_as_it_was_sent(door: Door, query: str) -> None:
+def test_a_query_is_verified_as_it_was_sent(door: Door) -> None:
     """Odd escapes, blanks as plus, a second question mark: nothing is decoded or sorted."""
-    assert ask(door, f"{DIGEST}?{query}")[0] == 200
+    assert {query: ask(door, f"{DIGEST}?{query}")[0] for query in ODD_QUERIES} == dict.fromkeys(ODD_QUERIES, 200)
 
 
 def test_other_paths_belong_to_the_app(door: Door) -> None:

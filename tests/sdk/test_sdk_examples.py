@@ -73,8 +73,7 @@ class Example:
         sent = signed(method, path, b"", key=key, at=second + at, **headers)
         return self.door.ask(method, path, sent)[:2]
 
-    def stop(self) -> None:
-        self.process.terminate()
+    def wait_until_gone(self) -> None:
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
@@ -92,7 +91,9 @@ def all_examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str,
         yield started
     finally:
         for example in started.values():
-            example.stop()
+            example.process.terminate()
+        for example in started.values():
+            example.wait_until_gone()
 
 
 @pytest.fixture(params=EXAMPLES)
