@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from cronix_operator.core import model
-from cronix_operator.core.duration import parse_duration
 from cronix_operator.core.errors import Stalled
+from cronix_operator.core.knobs import read_knobs
+from cronix_operator.core.specreader import SERVICE_NAME, SpecReader
+from cronix_protocol.faults import quoted
+from cronix_protocol.headers import header_fault
+from cronix_protocol.joburl import split_url
 
 GROUP = "cronix.dev"
 VERSION = "v1alpha1"
@@ -27,76 +31,28 @@ ADOPT = "cronix.dev/adopt"
 
 MANIFEST_PATH = "/.well-known/cron-manifest"
 APP_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+MAX_FAULTS_SHOWN = 10
+MAX_ECHO = 256  # status.lastHandledReconcileAt
 
-T = TypeVar("T")
-
-
-class _Reader:
-    """Reads typed fields out of one object and collects every fault with its path."""
-
-    def __init__(self) -> None:
-        self.faults: list[str] = []
-
-    def fault(self, path: str, message: str) -> None:
-        self.faults.append(f"{path}: {message}")
-
-    def mapping(self, parent: Mapping[str, Any], field: str, path: str) -> Mapping[str, Any]:
-        value = parent.get(field)
-        if value is None:
-            return {}
-        if not isinstance(value, Mapping):
-            self.fault(f"{path}.{field}", "must be an object")
-            return {}
-        return value
-
-    def items(self, parent: Mapping[str, Any], field: str, path: str) -> list[Any]:
-        value = parent.get(field)
-        if value is None:
-            return []
-        if not isinstance(value, list):
-            self.fault(f"{path}.{field}", "must be a list")
-            return []
-        return value
-
-    def scalar(self, parent: Mapping[str, Any], field: str, path: str, kind: type[T]) -> T | None:
-        value = parent.get(field)
-        # bool is an int in Python: `true` must not pass for a number.
-        if value is None or (isinstance(value, kind) and not (kind is int and isinstance(value, bool))):
-            return value
-        self.fault(f"{path}.{field}", f"must be of type {kind.__name__}")
-        return None
-
-    def text(self, parent: Mapping[str, Any], field: str, path: str) -> str | None:
-        return self.scalar(parent, field, path, str)
-
-    def required_text(self, parent: Mapping[str, Any], field: str, path: str) -> str:
-        value = self.text(parent, field, path)
-        if not value:
-            self.fault(f"{path}.{field}", "is required")
-        return value or ""
-
-    def seconds(self, parent: Mapping[str, Any], field: str, path: str, default: str, bounds: tuple[int, int]) -> float:
-        text = self.text(parent, field, path) or default
-        try:
-            seconds = parse_duration(text)
-        except ValueError as exc:
-            self.fault(f"{path}.{field}", str(exc))
-            return parse_duration(default)
-        if not bounds[0] <= seconds <= bounds[1]:
-            self.fault(f"{path}.{field}", f"{text} is out of bounds; write {bounds[0]}s to {bounds[1]}s")
-        return seconds
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*(?::[0-9]{1,5})?")
+_PATH = re.compile(r"/[!-~]*")
+_PORT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,13}[a-z0-9])?")
+_KEY_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_:./-]{0,127}")
+_GLOB = re.compile(r"[a-z0-9*?-]{1,63}")
+# Beside those that a job may not set: the fetch asks for an answer as it is.
+_CODINGS = frozenset({"accept-encoding", "content-encoding"})
 
 
 def parse_app(body: Mapping[str, Any]) -> model.App:
     """The App that a CronixApp body describes, defaults filled in; raises Stalled(InvalidSpec) naming every fault."""
     meta = body["metadata"]
-    reader = _Reader()
+    reader = SpecReader()
     spec = reader.mapping(body, "spec", "")
-    annotations = meta.get("annotations") or {}
+    annotations = reader.texts(meta, "annotations", "metadata")
     signing_secret, signing_keys = _signing(reader, reader.mapping(spec, "signing", "spec"))
     targets = reader.mapping(spec, "targets", "spec")
     source = reader.mapping(spec, "source", "spec")
-    percent = reader.scalar(reader.mapping(spec, "prune", "spec"), "maxDeletePercent", "spec.prune", int)
+    percent = reader.whole(reader.mapping(spec, "prune", "spec"), "maxDeletePercent", "spec.prune", 0, 100)
     app = model.App(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -109,20 +65,22 @@ def parse_app(body: Mapping[str, Any]) -> model.App:
         signing_secret=signing_secret,
         signing_keys=signing_keys,
         connection=_connection(reader, reader.mapping(spec, "connection", "spec")),
-        allowed_hosts=tuple(str(host).lower() for host in reader.items(targets, "allowedHosts", "spec.targets")),
-        rewrite_base_url=reader.text(targets, "rewriteBaseURL", "spec.targets"),
+        allowed_hosts=_matching_items(reader, targets, "allowedHosts", "spec.targets", _HOST),
+        rewrite_base_url=_rewrite(reader, targets),
         allow_insecure_http=bool(reader.scalar(spec, "allowInsecureHTTP", "spec", bool)),
         suspend=bool(reader.scalar(spec, "suspend", "spec", bool)),
         max_delete_percent=50 if percent is None else percent,
-        job_defaults=_knobs(reader, reader.mapping(spec, "jobDefaults", "spec"), "spec.jobDefaults"),
+        job_defaults=read_knobs(reader, reader.mapping(spec, "jobDefaults", "spec"), "spec.jobDefaults"),
         overrides=_overrides(reader, spec),
-        reconcile_at=annotations.get(RECONCILE_AT),
+        reconcile_at=annotations.get(RECONCILE_AT, "")[:MAX_ECHO] or None,
         approve_prune=annotations.get(APPROVE_PRUNE),
         suspended_jobs=_names(annotations.get(SUSPENDED_JOBS)),
         adopt=annotations.get(ADOPT) == "true",
     )
     if reader.faults:
-        raise Stalled("InvalidSpec", "; ".join(reader.faults))
+        more = len(reader.faults) - MAX_FAULTS_SHOWN
+        rest = f"; and {more} more" if more > 0 else ""
+        raise Stalled("InvalidSpec", "; ".join(reader.faults[:MAX_FAULTS_SHOWN]) + rest)
     return app
 
 
@@ -130,17 +88,18 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(part for part in re.split(r"[,\s]+", text or "") if part)
 
 
-def _app_id(reader: _Reader, spec: Mapping[str, Any], name: str) -> str:
+def _app_id(reader: SpecReader, spec: Mapping[str, Any], name: str) -> str:
     app = reader.text(spec, "app", "spec") or name
     if not APP_NAME.fullmatch(app):
         reader.fault(
             "spec.app",
-            f'"{app}" is not an app id (a-z, then a-z, 0-9, "-", at most 63); set spec.app to the app of your manifest',
+            f'{quoted(app)} is not an app id (a-z, then a-z, 0-9, "-", at most 63); '
+            "set spec.app to the app of your manifest",
         )
     return app
 
 
-def _source(reader: _Reader, source: Mapping[str, Any]) -> model.Source:
+def _source(reader: SpecReader, source: Mapping[str, Any]) -> model.Source:
     given = [kind for kind in ("service", "url", "configMapKeyRef", "inline") if source.get(kind) is not None]
     if len(given) != 1:
         reader.fault(
@@ -150,39 +109,69 @@ def _source(reader: _Reader, source: Mapping[str, Any]) -> model.Source:
     path = f"spec.source.{given[0]}"
     makers: dict[str, Callable[[], model.Source]] = {
         "service": lambda: _service(reader, reader.mapping(source, "service", "spec.source"), path),
-        "url": lambda: model.UrlSource(reader.required_text(source, "url", "spec.source")),
+        "url": lambda: _url(reader, source),
         "configMapKeyRef": lambda: _config_map(reader, reader.mapping(source, "configMapKeyRef", "spec.source"), path),
         "inline": lambda: model.InlineSource(source["inline"]),
     }
     return makers[given[0]]()
 
 
-def _service(reader: _Reader, service: Mapping[str, Any], path: str) -> model.ServiceSource:
+def _url(reader: SpecReader, source: Mapping[str, Any]) -> model.UrlSource:
+    text = reader.required_text(source, "url", "spec.source")
+    try:
+        split_url(text)
+    except ValueError as exc:
+        reader.fault("spec.source.url", f"{quoted(text)} cannot be called: {exc}")
+    return model.UrlSource(text)
+
+
+def _rewrite(reader: SpecReader, targets: Mapping[str, Any]) -> str | None:
+    text = reader.text(targets, "rewriteBaseURL", "spec.targets")
+    if text is None:
+        return None
+    try:
+        is_bare = split_url(text).path == "/"
+    except ValueError as exc:
+        reader.fault("spec.targets.rewriteBaseURL", f"{quoted(text)} cannot be called: {exc}")
+    else:
+        if not is_bare:
+            reader.fault("spec.targets.rewriteBaseURL", f"{quoted(text)}: write scheme, host and port only")
+    return text
+
+
+def _service(reader: SpecReader, service: Mapping[str, Any], path: str) -> model.ServiceSource:
     port = service.get("port")
-    if port is not None and (isinstance(port, bool) or not isinstance(port, int | str)):
-        reader.fault(f"{path}.port", "must be a port number or a port name")
+    if isinstance(port, str) and port.isascii() and port.isdigit() and len(port) <= 5:
+        port = int(port)
+    is_number = type(port) is int and 1 <= port <= 65535
+    if port is not None and not is_number and not (isinstance(port, str) and _PORT_NAME.fullmatch(port)):
+        reader.fault(f"{path}.port", "must be a port number from 1 to 65535 or a port's name")
         port = None
+    manifest_path = reader.text(service, "path", path) or MANIFEST_PATH
+    if not _PATH.fullmatch(manifest_path):
+        reader.fault(f"{path}.path", f"{quoted(manifest_path)} must begin with / and hold printable ASCII only")
     return model.ServiceSource(
-        name=reader.required_text(service, "name", path),
-        port=int(port) if isinstance(port, str) and port.isascii() and port.isdigit() else port,
-        scheme=reader.text(service, "scheme", path),
-        path=reader.text(service, "path", path) or MANIFEST_PATH,
+        name=reader.object_name(service, path, SERVICE_NAME),
+        port=port,
+        scheme=reader.choice(service, "scheme", path, ("http", "https")),
+        path=manifest_path,
     )
 
 
-def _config_map(reader: _Reader, ref: Mapping[str, Any], path: str) -> model.ConfigMapSource:
-    return model.ConfigMapSource(
-        reader.required_text(ref, "name", path), reader.text(ref, "key", path) or "manifest.json"
-    )
+def _config_map(
+    reader: SpecReader, ref: Mapping[str, Any], path: str, key: str = "manifest.json"
+) -> model.ConfigMapSource:
+    given = {"key": key, **{k: v for k, v in ref.items() if v is not None}}
+    return model.ConfigMapSource(reader.object_name(given, path), reader.data_key(given, path))
 
 
-def _secret_key(reader: _Reader, parent: Mapping[str, Any], field: str, path: str) -> model.SecretKey:
+def _secret_key(reader: SpecReader, parent: Mapping[str, Any], field: str, path: str) -> model.SecretKey:
     ref = reader.mapping(parent, field, path)
     path = f"{path}.{field}"
-    return model.SecretKey(reader.required_text(ref, "name", path), reader.required_text(ref, "key", path))
+    return model.SecretKey(reader.object_name(ref, path), reader.data_key(ref, path))
 
 
-def _signing(reader: _Reader, signing: Mapping[str, Any]) -> tuple[str | None, tuple[model.SigningKey, ...]]:
+def _signing(reader: SpecReader, signing: Mapping[str, Any]) -> tuple[str | None, tuple[model.SigningKey, ...]]:
     has_ref, has_keys = signing.get("secretRef") is not None, signing.get("keys") is not None
     if has_ref == has_keys:
         reader.fault(
@@ -192,69 +181,66 @@ def _signing(reader: _Reader, signing: Mapping[str, Any]) -> tuple[str | None, t
         return None, ()
     if has_ref:
         ref = reader.mapping(signing, "secretRef", "spec.signing")
-        return reader.required_text(ref, "name", "spec.signing.secretRef"), ()
-    keys = []
-    for i, item in enumerate(reader.items(signing, "keys", "spec.signing")):
-        path = f"spec.signing.keys[{i}]"
-        entry = item if isinstance(item, Mapping) else {}
-        keys.append(
-            model.SigningKey(
-                reader.required_text(entry, "name", path), _secret_key(reader, entry, "secretKeyRef", path)
-            )
+        return reader.object_name(ref, "spec.signing.secretRef"), ()
+    keys = [
+        model.SigningKey(
+            reader.matching(entry, "name", path, _KEY_NAME, "a key's name as in the manifest's secret_refs"),
+            _secret_key(reader, entry, "secretKeyRef", path),
         )
+        for path, entry in reader.entries(signing, "keys", "spec.signing", 8)
+    ]
+    if not keys or len({key.name for key in keys}) < len(keys):
+        reader.fault("spec.signing.keys", "must hold at least one key, and each name once")
     return None, tuple(keys)
 
 
-def _connection(reader: _Reader, connection: Mapping[str, Any]) -> model.Connection:
-    headers = []
-    for i, item in enumerate(reader.items(connection, "headers", "spec.connection")):
-        path = f"spec.connection.headers[{i}]"
-        entry = item if isinstance(item, Mapping) else {}
-        value_from = reader.mapping(entry, "valueFrom", path)
-        secret = _secret_key(reader, value_from, "secretKeyRef", f"{path}.valueFrom") if value_from else None
-        headers.append(
-            model.Header(reader.required_text(entry, "name", path), reader.text(entry, "value", path), secret)
-        )
-    tls = reader.mapping(connection, "tls", "spec.connection")
-    path = "spec.connection.tls"
-    config_map = reader.mapping(tls, "caConfigMapKeyRef", path)
-    client = reader.mapping(tls, "clientCertSecretRef", path)
-    return model.Connection(
-        headers=tuple(headers),
-        ca_secret=_secret_key(reader, tls, "caSecretKeyRef", path) if tls.get("caSecretKeyRef") else None,
-        ca_config_map=(
-            reader.required_text(config_map, "name", f"{path}.caConfigMapKeyRef"),
-            reader.text(config_map, "key", f"{path}.caConfigMapKeyRef") or "ca.crt",
-        )
-        if config_map
-        else None,
-        client_cert_secret=reader.required_text(client, "name", f"{path}.clientCertSecretRef") if client else None,
+def _connection(reader: SpecReader, connection: Mapping[str, Any]) -> model.Connection:
+    path = "spec.connection"
+    headers = [_header(reader, entry, place) for place, entry in reader.entries(connection, "headers", path, 16)]
+    if len({header.name.lower() for header in headers}) < len(headers):
+        reader.fault(f"{path}.headers", "two headers have the same name (case does not count); keep one")
+    tls, path = reader.mapping(connection, "tls", path), f"{path}.tls"
+    ca_secret = ca_config_map = client_cert_secret = None
+    if tls.get("caSecretKeyRef") is not None:
+        ca_secret = _secret_key(reader, tls, "caSecretKeyRef", path)
+    if tls.get("caConfigMapKeyRef") is not None:
+        ref = reader.mapping(tls, "caConfigMapKeyRef", path)
+        ca = _config_map(reader, ref, f"{path}.caConfigMapKeyRef", "ca.crt")
+        ca_config_map = (ca.name, ca.key)
+    if tls.get("clientCertSecretRef") is not None:
+        ref = reader.mapping(tls, "clientCertSecretRef", path)
+        client_cert_secret = reader.object_name(ref, f"{path}.clientCertSecretRef")
+    if ca_secret and ca_config_map:
+        reader.fault(path, "write at most one of caSecretKeyRef and caConfigMapKeyRef")
+    return model.Connection(tuple(headers), ca_secret, ca_config_map, client_cert_secret)
+
+
+def _header(reader: SpecReader, entry: Mapping[str, Any], path: str) -> model.Header:
+    name, value = reader.required_text(entry, "name", path), reader.text(entry, "value", path)
+    value_from = reader.mapping(entry, "valueFrom", path)
+    if (value is None) == (entry.get("valueFrom") is None):
+        reader.fault(path, "write exactly one of value and valueFrom")
+    wrong = header_fault(name, value or "")
+    if wrong or name.lower() in _CODINGS:
+        reader.fault(path, wrong or f"{name} is set by cronix; take it out")
+    secret = _secret_key(reader, value_from, "secretKeyRef", f"{path}.valueFrom") if value_from else None
+    return model.Header(name, value, secret)
+
+
+def _overrides(reader: SpecReader, spec: Mapping[str, Any]) -> tuple[model.Override, ...]:
+    return tuple(
+        model.Override(_matching_items(reader, entry, "jobs", path, _GLOB), read_knobs(reader, entry, path))
+        for path, entry in reader.entries(spec, "overrides", "spec")
     )
 
 
-def _knobs(reader: _Reader, knobs: Mapping[str, Any], path: str) -> model.JobKnobs:
-    retry_on = knobs.get("retryOn")
-    pod = reader.mapping(knobs, "pod", path)
-    return model.JobKnobs(
-        suspend=reader.scalar(knobs, "suspend", path, bool),
-        starting_deadline_seconds=reader.scalar(knobs, "startingDeadlineSeconds", path, int),
-        successful_jobs_history_limit=reader.scalar(knobs, "successfulJobsHistoryLimit", path, int),
-        failed_jobs_history_limit=reader.scalar(knobs, "failedJobsHistoryLimit", path, int),
-        ttl_seconds_after_finished=reader.scalar(knobs, "ttlSecondsAfterFinished", path, int),
-        jitter_seconds=reader.scalar(knobs, "jitterSeconds", path, int),
-        retry_on=None
-        if retry_on is None
-        else tuple(c for c in reader.items(knobs, "retryOn", path) if isinstance(c, int)),
-        honor_retry_after=reader.scalar(knobs, "honorRetryAfter", path, bool),
-        pod=pod or None,
-    )
-
-
-def _overrides(reader: _Reader, spec: Mapping[str, Any]) -> tuple[model.Override, ...]:
-    overrides = []
-    for i, item in enumerate(reader.items(spec, "overrides", "spec")):
-        path = f"spec.overrides[{i}]"
-        entry = item if isinstance(item, Mapping) else {}
-        jobs = tuple(str(glob) for glob in reader.items(entry, "jobs", path))
-        overrides.append(model.Override(jobs, _knobs(reader, entry, path)))
-    return tuple(overrides)
+def _matching_items(
+    reader: SpecReader, parent: Mapping[str, Any], field: str, path: str, pattern: re.Pattern[str]
+) -> tuple[str, ...]:
+    found = []
+    for i, item in enumerate(reader.items(parent, field, path, 32)):
+        if isinstance(item, str) and len(item) <= 260 and pattern.fullmatch(item):
+            found.append(item)
+        else:
+            reader.fault(f"{path}.{field}[{i}]", f"{quoted(str(item)[:100])} does not match {pattern.pattern}")
+    return tuple(found)
