@@ -30,7 +30,7 @@ from cronix_operator.core.outcome import Outcome, conclude, remember
 from cronix_operator.core.plan import Ground, Redecide, absent_names, decide, diff, owned_by
 from cronix_operator.core.prune import judge, note_absent
 from cronix_operator.core.render import render
-from cronix_operator.core.settle import Answer, after_attempt, is_due, secret_refs, settle
+from cronix_operator.core.settle import Answer, accept, after_attempt, is_due, secret_refs, settle
 
 
 class InputsPort(Protocol):
@@ -67,13 +67,14 @@ async def ask(app: App, memory: Memory, now: Now, ports: Ports) -> Answer:
     try:
         endpoint = await ports.inputs.endpoint(app)
         if endpoint is None:
-            return Answer(document=await _tenants_own(app, ports), endpoint=None)
+            return Answer(accept(app, await _tenants_own(app, ports), ports.limits.max_cron_jobs_per_app))
         material = await ports.inputs.material(app, secret_refs(memory))
         weak = weak_keys(material)
         document = await ports.source.fetch(app, endpoint, material, int(now.utc.timestamp()))
+        manifest = accept(app, document, ports.limits.max_cron_jobs_per_app)
     except ReconcileError as exc:
         return Answer(fault=exc, weak_keys=weak)
-    return Answer(document=document, endpoint=endpoint, weak_keys=weak)
+    return Answer(manifest, endpoint, weak_keys=weak)
 
 
 async def _tenants_own(app: App, ports: Ports) -> object:
@@ -93,7 +94,6 @@ async def reconcile(app: App, memory: Memory, answer: Answer, now: Now, ports: P
     verdict = judge(
         absences,
         owned=len(owned_by(app, observed)),
-        now_monotonic=now.monotonic,
         own_word=isinstance(app.source, InlineSource | ConfigMapSource),
         max_delete_percent=app.max_delete_percent,
         approval=settled.good.digest,

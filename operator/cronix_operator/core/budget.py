@@ -10,10 +10,14 @@ BACKOFF_LIMIT = 3
 JOB_SLACK_SECONDS = 10 + 20 + 40 + 120
 
 
-def retry_budget_seconds(policy: Policy, jitter_seconds: int = 0) -> int:
-    """The longest the signer's attempt loop can take: every attempt times out, every pause is full."""
+def retry_budget_seconds(policy: Policy, jitter_seconds: int = 0, *, honor_retry_after: bool = False) -> int:
+    """The longest the signer's attempt loop can take: every attempt times out, every pause is full.
+
+    A `Retry-After` that is honoured may stretch each pause to `retries.max_seconds` (cronix_shim.attempts).
+    """
     retries = policy.retries
-    pauses = sum(min(retries.min_seconds << n, max(retries.max_seconds, 1)) for n in range(retries.max_attempts - 1))
+    first = retries.max_seconds if honor_retry_after else retries.min_seconds
+    pauses = sum(min(first << n, max(retries.max_seconds, 1)) for n in range(retries.max_attempts - 1))
     return retries.max_attempts * policy.timeout_seconds + pauses + jitter_seconds
 
 

@@ -28,13 +28,16 @@ def service_endpoint(app: App, source: ServiceSource, service: Mapping[str, Any]
         raise Stalled(
             "ServiceExternalName", f'Service "{source.name}" is of type ExternalName; use spec.source.url instead'
         )
-    port = _port(source, spec.get("ports") or [])
+    port = _port(source, [p for p in spec.get("ports") or [] if p.get("protocol", "TCP") == "TCP"])
     scheme = source.scheme or _scheme(port)
-    base = f"{scheme}://{source.name}.{app.namespace}.svc:{port['port']}"
-    cluster_ip = spec.get("clusterIP")
+    cluster_ip = spec.get("clusterIP") or "None"
+    number = port["port"]
+    if cluster_ip == "None" and isinstance(port.get("targetPort"), int):
+        number = port["targetPort"]  # headless: the name leads to the pods themselves, nobody translates the port
+    base = f"{scheme}://{source.name}.{app.namespace}.svc:{number}"
     return Endpoint(
         url=base + source.path,
-        connect_host=cluster_ip if cluster_ip and cluster_ip != "None" else None,
+        connect_host=cluster_ip if cluster_ip != "None" else None,
         service_base_url=base,
         own_namespace_service=True,
     )
@@ -43,7 +46,9 @@ def service_endpoint(app: App, source: ServiceSource, service: Mapping[str, Any]
 def _port(source: ServiceSource, ports: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     listed = ", ".join(f"{p['port']}" + (f" ({p['name']})" if p.get("name") else "") for p in ports) or "none"
     if source.port is None:
-        if len(ports) != 1:
+        if not ports:
+            raise Stalled("PortNotFound", f'Service "{source.name}" has no TCP port')
+        if len(ports) > 1:
             raise Stalled(
                 "PortUnclear",
                 f'Service "{source.name}" has several ports ({listed}); write spec.source.service.port',

@@ -48,7 +48,8 @@ def job_keys(app: App, refs: Sequence[str]) -> tuple[SigningKey, ...]:
         for name in refs:
             if not _DATA_KEY.fullmatch(name):
                 raise KeyNotMapped(name, ())
-        return tuple(_of_secret(app.signing_secret, name) for name in (refs or DEFAULT_KEY_NAMES))
+        # Each once: two files of one path in a volume would make the API server refuse the whole CronJob.
+        return tuple(_of_secret(app.signing_secret, name) for name in dict.fromkeys(refs or DEFAULT_KEY_NAMES))
     offered = {key.name: key for key in app.signing_keys}
     for name in refs:
         if name not in offered:
@@ -61,7 +62,7 @@ def _of_secret(secret: str, name: str) -> SigningKey:
 
 
 def clean_key(raw: bytes) -> str | None:
-    """The key's text with one trailing newline stripped; None when nothing is left or it is not UTF-8.
+    """The key's text with one trailing newline stripped; None when only blanks are left or it is not UTF-8.
 
     The signer and the SDK do the same, so `echo secret > file` and `printf` agree on both sides.
     """
@@ -70,9 +71,10 @@ def clean_key(raw: bytes) -> str | None:
             raw = raw[: -len(ending)]
             break
     try:
-        return raw.decode("utf-8") or None
+        text = raw.decode("utf-8")
     except UnicodeDecodeError:
         return None
+    return text if text.strip(" \t\n\v\f\r") else None
 
 
 def weak_keys(material: KeyMaterial) -> tuple[str, ...]:

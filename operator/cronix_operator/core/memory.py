@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from cronix_operator.core.errors import ReconcileError
 from cronix_operator.core.model import Endpoint
 from cronix_operator.core.prune import Absence
 from cronix_protocol.manifest import Manifest
@@ -53,14 +54,17 @@ class Good:
 class Memory:
     """`generation` and `reconcile_at`: the last ones handled; another value makes a fetch due at once.
 
-    `absences`: owned CronJobs that the manifest did not name. `repairs`: CronJob name → monotonic seconds of its recent
-    repairs.
+    `source_fault`: why the last asking of the source failed; it stands until the next one. `changed`: digest of the
+    manifest that status spoke of at the start, and when it had changed. `absences`: owned CronJobs that the manifest
+    did not name. `repairs`: CronJob name → monotonic seconds of its recent repairs.
     """
 
     generation: int = -1
     reconcile_at: str | None = None
     approve_prune: str | None = None
     good: Good | None = None
+    source_fault: ReconcileError | None = None
+    changed: tuple[str, datetime] | None = None
     next_fetch_monotonic: float = 0.0
     consecutive_failures: int = 0
     pairs: Mapping[str, Known] = dataclasses.field(default_factory=dict)
@@ -76,8 +80,21 @@ def recalled(status: Mapping[str, Any]) -> Memory:
     change, and a row that makes no sense is skipped.
     """
     pairs = {}
-    for row in status.get("jobs") or []:
+    rows = status.get("jobs")
+    for row in rows if isinstance(rows, list) else []:
+        if not isinstance(row, Mapping):
+            continue
         rendered, _, live = str(row.get("specHash", "")).partition("/")
         if rendered and live and row.get("cronJobName") and row.get("cronJobUID"):
-            pairs[row["cronJobName"]] = Known(uid=row["cronJobUID"], rendered=rendered, live=live)
-    return Memory(pairs=pairs)
+            pairs[str(row["cronJobName"])] = Known(uid=str(row["cronJobUID"]), rendered=rendered, live=live)
+    return Memory(pairs=pairs, changed=_recalled_change(status.get("manifest")))
+
+
+def _recalled_change(manifest: object) -> tuple[str, datetime] | None:
+    if not isinstance(manifest, Mapping):
+        return None
+    try:
+        changed_at = datetime.fromisoformat(str(manifest.get("lastChangeTime")))
+    except ValueError:
+        return None
+    return (str(manifest.get("hash")), changed_at) if changed_at.tzinfo else None

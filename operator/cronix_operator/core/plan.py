@@ -95,18 +95,25 @@ def needs_fence(want: DesiredCronJob, live: KubeObject, now: datetime) -> bool:
     """Whether this update would make Kubernetes fire a slot that has passed.
 
     It does when schedule, time zone or an un-suspend brings a slot into (max(lastScheduleTime, creation, now -
-    startingDeadlineSeconds), now]: not at once, but at the controller's next look (measured; k/k#63371).
+    startingDeadlineSeconds), now]: not at once, but at the controller's next look (measured; k/k#63371). A longer
+    deadline alone does it for a slot that the shorter one had given up.
     """
     spec, live_spec = want.body["spec"], live["spec"]
     same_slots = spec["schedule"] == live_spec.get("schedule") and spec["timeZone"] == live_spec.get("timeZone")
-    if spec["suspend"] or (same_slots and not live_spec.get("suspend")):
+    revived = not same_slots or live_spec.get("suspend")
+    deadline, live_deadline = spec["startingDeadlineSeconds"], live_spec.get("startingDeadlineSeconds")
+    prolonged = live_deadline is not None and deadline > live_deadline
+    if spec["suspend"] or not (revived or prolonged):
         return False
-    starts = [now - timedelta(seconds=spec["startingDeadlineSeconds"]), _time(live["metadata"]["creationTimestamp"])]
+    starts = [now - timedelta(seconds=deadline), _time(live["metadata"]["creationTimestamp"])]
     last = (live.get("status") or {}).get("lastScheduleTime")
     if last:
         starts.append(_time(last))
     schedule, zone = parse_schedule(want.schedule), ZoneInfo(want.time_zone)
-    return schedule.previous_at_or_before(now, zone, not_before=max(starts)) is not None
+    newest = schedule.previous_at_or_before(now, zone, not_before=max(starts))
+    if newest is None or revived:
+        return newest is not None
+    return newest <= now - timedelta(seconds=live_deadline or 0)
 
 
 def merged_body(want: DesiredCronJob, live: KubeObject) -> dict[str, Any]:
@@ -131,11 +138,12 @@ def _time(text: str) -> datetime:
 def _ownership(app: App, live: KubeObject) -> str:
     """`ours`: our owner reference. `lost`: no controller, but it carries our uid. `foreign`: somebody else's."""
     owners = live["metadata"].get("ownerReferences") or []
-    controllers = [o for o in owners if o.get("controller")]
+    if any(o.get("controller") and o.get("uid") != app.uid for o in owners):
+        return "foreign"
     if any(o.get("uid") == app.uid for o in owners):
         return "ours"
     annotations = live["metadata"].get("annotations") or {}
-    if not controllers and annotations.get(naming.OWNER_UID_ANNOTATION) == app.uid:
+    if annotations.get(naming.OWNER_UID_ANNOTATION) == app.uid:
         return "lost"
     return "foreign"
 
@@ -145,7 +153,7 @@ def _adoptable(live: KubeObject) -> bool:
     labels = live["metadata"].get("labels") or {}
     owners = live["metadata"].get("ownerReferences") or []
     orphan = labels.get(naming.MANAGED_BY) == naming.MANAGER
-    return not any(o.get("controller") for o in owners) and (orphan or labels.get(naming.PEER_MANAGED) == "true")
+    return not owners and (orphan or labels.get(naming.PEER_MANAGED) == "true")
 
 
 def _conflict_text(want: DesiredCronJob, live: KubeObject) -> str:
@@ -204,8 +212,22 @@ def _is_contested(ground: Ground, name: str) -> bool:
 
 
 def owned_by(app: App, observed: Iterable[KubeObject]) -> list[KubeObject]:
-    """Those that are ours beyond doubt: by owner uid. Labels only narrow a watch; anybody writes them (attack T5)."""
-    return [live for live in observed if _ownership(app, live) in {"ours", "lost"}]
+    """Those that are ours beyond doubt: by owner uid and by a name that we give (attack T5).
+
+    Labels only narrow a watch; anybody writes them. And a copy that someone made of one of ours, owner reference and
+    all, under a name of his own, is his: it is not counted and not removed.
+    """
+    return [live for live in observed if _ownership(app, live) in {"ours", "lost"} and _is_our_name(app, live)]
+
+
+def _is_our_name(app: App, live: KubeObject) -> bool:
+    labels = live["metadata"].get("labels") or {}
+    index = labels.get(naming.INDEX, "")
+    if not (index.isascii() and index.isdigit() and len(index) <= 3):
+        return False
+    # The label has the id of the time when the object was made: spec.app may have been corrected since.
+    ids = {labels.get(naming.APP, ""), app.app}
+    return any(live["metadata"]["name"] == naming.cron_job_name(id_, job_of(live), int(index)) for id_ in ids)
 
 
 def job_of(live: KubeObject) -> str:
@@ -239,8 +261,7 @@ def _removals(
         if name in verdict.blocked:
             holds.append(Hold(name, "PruneBlocked", f'CronJob "{name}" waits for approval'))
         elif name not in verdict.allowed:
-            wait = verdict.look_again_seconds
-            holds.append(Hold(name, "PruneUnconfirmed", f'CronJob "{name}" is no longer in the manifest', wait))
+            holds.append(Hold(name, "PruneUnconfirmed", f'CronJob "{name}" is no longer in the manifest'))
         else:
             removal = _removal(live_by_name[name], name)
             (changes if isinstance(removal, Change) else holds).append(removal)  # type: ignore[arg-type]  # told apart here

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 
 CONFIRM_SECONDS = 30.0
+SECOND_LOOK_SECONDS = CONFIRM_SECONDS + 0.5  # rounding must not make the second look come a hair too early
 FEW = 2  # up to this many at once need no approval, whatever percentage they are
 
 
@@ -23,7 +24,7 @@ class Absence:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
-    """`allowed`: CronJobs that may be removed now. `unconfirmed`: a second look is due in `look_again_seconds`.
+    """`allowed`: CronJobs that may be removed now. `unconfirmed`: only a second look decides (`second_look`).
 
     `blocked`: confirmed absent, but too many at once; they wait until the approval annotation says `approval`.
     """
@@ -31,7 +32,6 @@ class Verdict:
     allowed: frozenset[str] = frozenset()
     unconfirmed: frozenset[str] = frozenset()
     blocked: frozenset[str] = frozenset()
-    look_again_seconds: float | None = None
     approval: str | None = None
 
 
@@ -42,11 +42,19 @@ def note_absent(absent: Collection[str], known: Mapping[str, Absence], fetched_m
     }
 
 
+def second_look(absences: Mapping[str, Absence]) -> float | None:
+    """The monotonic seconds at which a fetch can confirm the oldest unconfirmed absence; None when there is none."""
+    return min((a.first + SECOND_LOOK_SECONDS for a in absences.values() if not _is_confirmed(a)), default=None)
+
+
+def _is_confirmed(absence: Absence) -> bool:
+    return absence.latest - absence.first >= CONFIRM_SECONDS
+
+
 def judge(
     absences: Mapping[str, Absence],
     *,
     owned: int,
-    now_monotonic: float,
     own_word: bool,
     max_delete_percent: int,
     approval: str,
@@ -55,13 +63,13 @@ def judge(
     """The verdict on every absent CronJob, out of `owned` in all.
 
     `own_word`: the manifest is the tenant's own (inline, ConfigMap), so no second look is needed; the percentage still
-    counts. `approval` is the manifest's digest: approving one shrink must not approve the next.
+    counts. `approval` is the manifest's digest: approving one shrink must not approve the next. At `max_delete_percent`
+    0 nothing goes without approval.
     """
-    confirmed = frozenset(name for name, a in absences.items() if own_word or a.latest - a.first >= CONFIRM_SECONDS)
+    confirmed = frozenset(name for name, a in absences.items() if own_word or _is_confirmed(a))
     unconfirmed = frozenset(absences) - confirmed
-    waits = [max(0.0, absences[name].first + CONFIRM_SECONDS - now_monotonic) for name in unconfirmed]
-    look_again = min(waits) if waits else None
-    too_many = len(confirmed) > FEW and 100 * len(confirmed) > max_delete_percent * owned
+    few = FEW if max_delete_percent else 0
+    too_many = len(confirmed) > few and 100 * len(confirmed) > max_delete_percent * owned
     if too_many and approved != approval:
-        return Verdict(unconfirmed=unconfirmed, blocked=confirmed, look_again_seconds=look_again, approval=approval)
-    return Verdict(allowed=confirmed, unconfirmed=unconfirmed, look_again_seconds=look_again)
+        return Verdict(unconfirmed=unconfirmed, blocked=confirmed, approval=approval)
+    return Verdict(allowed=confirmed, unconfirmed=unconfirmed)

@@ -109,7 +109,9 @@ def _cron_job(app: App, job: Job, index: int, endpoint: Endpoint | None, limits:
 
 
 def _budget(job: Job, knobs: JobKnobs) -> int:
-    seconds = budget.retry_budget_seconds(job.policy, knobs.jitter_seconds or 0)
+    seconds = budget.retry_budget_seconds(
+        job.policy, knobs.jitter_seconds or 0, honor_retry_after=bool(knobs.honor_retry_after)
+    )
     if seconds > MAX_BUDGET_SECONDS:
         raise _Unrenderable(
             "BudgetTooLong",

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
 from cronix_operator.core.memory import Good, Memory
 from cronix_operator.core.model import App, Endpoint, InlineSource, Now
+from cronix_operator.core.prune import second_look
 from cronix_protocol.canonical import canonical_json
 from cronix_protocol.manifest import Manifest, ManifestInvalid, parse_document, parse_manifest
 
@@ -23,21 +24,21 @@ SIGNATURE_CODES = frozenset({"MissingSignature", "MalformedHeader", "StaleTimest
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """What asking for the manifest gave: `document` (bytes, or the inline object), a `fault`, or neither: not due."""
+    """What asking for the manifest gave: an accepted `manifest`, a `fault`, or neither: not due."""
 
-    document: object = None
+    manifest: Manifest | None = None
     endpoint: Endpoint | None = None
     fault: ReconcileError | None = None
     weak_keys: tuple[str, ...] | None = None  # None: the keys were not read
 
     @property
     def asked(self) -> bool:
-        return self.fault is not None or self.document is not None
+        return self.fault is not None or self.manifest is not None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settled:
-    """`good` is the manifest to work with; `fresh` iff this very walk fetched it; `fault` why it did not."""
+    """`good` is the manifest to work with; `fresh` iff this walk fetched it; `fault`: why the last fetch failed."""
 
     good: Good
     fresh: bool
@@ -51,21 +52,21 @@ def is_due(app: App, memory: Memory, now: Now) -> bool:
 
 
 def settle(app: App, memory: Memory, answer: Answer, now: Now) -> Settled:
-    """The manifest that counts; raises the fault itself when there is no good manifest to fall back on."""
-    fault = answer.fault
-    if fault is None and answer.document is not None:
-        try:
-            manifest = _accept(app, answer.document)
-        except ReconcileError as exc:
-            fault = exc
-        else:
-            return Settled(_good(memory, manifest, answer, now), fresh=True, fault=None)
-    if memory.good is None:
+    """The manifest that counts; raises the fault itself when there is no good manifest to fall back on.
+
+    A walk that did not ask (a CronJob changed) has the fault of the last asking: conditions must not come and go.
+    """
+    if answer.manifest is not None:
+        return Settled(_good(memory, answer.manifest, answer, now), fresh=True, fault=None)
+    fault = answer.fault or memory.source_fault
+    # After an edit of spec.app the last good manifest is another app's: it must not be applied under the new id.
+    if memory.good is None or memory.good.manifest.app != app.app:
         raise fault or Waiting("NotFetched", "the manifest has not been fetched yet")
     return Settled(memory.good, fresh=False, fault=fault)
 
 
-def _accept(app: App, document: object) -> Manifest:
+def accept(app: App, document: object, max_cron_jobs: int) -> Manifest:
+    """The manifest that a fetched document (bytes) or inline object holds; raises Stalled when it must not be used."""
     try:
         manifest = parse_manifest(document) if isinstance(document, bytes) else parse_document(document)
     except ManifestInvalid as exc:
@@ -80,14 +81,21 @@ def _accept(app: App, document: object) -> Manifest:
             f'the manifest says app "{manifest.app}", this CronixApp is for "{app.app}"; if that is the right app, '
             f"write spec.app: {manifest.app}",
         )
+    count = sum(len(job.schedules) for job in manifest.jobs)
+    if count > max_cron_jobs:
+        raise Stalled(
+            "TooManyJobs",
+            f"the manifest asks for {count} CronJobs (one for each schedule of each job), the operator allows "
+            f"{max_cron_jobs} per app; what is there stays as it is. Join schedules, or have the operator's "
+            "CRONIX_MAX_CRONJOBS_PER_APP raised",
+        )
     return manifest
 
 
 def _good(memory: Memory, manifest: Manifest, answer: Answer, now: Now) -> Good:
     digest = "sha256:" + hashlib.sha256(canonical_json(manifest)).hexdigest()
-    before = memory.good
-    same = before is not None and before.digest == digest
-    changed_at = before.changed_at if before is not None and same else now.utc
+    before = (memory.good.digest, memory.good.changed_at) if memory.good is not None else memory.changed
+    changed_at = before[1] if before is not None and before[0] == digest else now.utc
     return Good(manifest, digest, answer.endpoint, fetched_at=now.utc, changed_at=changed_at)
 
 
@@ -99,26 +107,33 @@ def secret_refs(memory: Memory) -> tuple[str, ...]:
     return tuple(names)
 
 
-def after_attempt(
-    app: App, memory: Memory, answer: Answer, settled_fault: ReconcileError | None, now: Now, jitter: float
-) -> Memory:
-    """The memory once the source was asked: when to ask again, and how often it has failed in a row.
+def after_attempt(app: App, memory: Memory, answer: Answer, now: Now, jitter: float) -> Memory:
+    """The memory once the source was asked: what it gave, when to ask again, how often it has failed in a row.
 
     `jitter`: a random number in [-1, 1), taken at the door; it moves the next look by at most a tenth of the interval.
+    An absence that waits for its second look brings that look forward (attack K4). A good manifest is kept even where
+    the walk itself failed (the API server was away): the next walk goes on with it.
     """
     if not answer.asked:
         return memory
-    failures = memory.consecutive_failures + 1 if settled_fault else 0
+    fault = answer.fault
+    failures = memory.consecutive_failures + 1 if fault else 0
     pause = app.interval_seconds * (1 + jitter / 10)
-    if isinstance(settled_fault, Waiting):
+    if isinstance(fault, Waiting):
         growing = BACKOFF_FIRST_SECONDS * 2 ** min(failures - 1, 16)
-        pause = min(pause, settled_fault.retry_after_seconds or growing)
+        pause = min(pause, fault.retry_after_seconds or growing)
+    next_fetch = now.monotonic + pause
+    second = second_look(memory.absences)
+    if fault is None and second is not None:
+        next_fetch = min(next_fetch, max(second, now.monotonic))
     return dataclasses.replace(
         memory,
         weak_keys=memory.weak_keys if answer.weak_keys is None else answer.weak_keys,
         generation=app.generation,
         reconcile_at=app.reconcile_at,
         approve_prune=app.approve_prune,
+        good=memory.good if answer.manifest is None else _good(memory, answer.manifest, answer, now),
+        source_fault=fault,
         consecutive_failures=failures,
-        next_fetch_monotonic=now.monotonic + pause,
+        next_fetch_monotonic=next_fetch,
     )

@@ -57,13 +57,14 @@ def patch_for(status: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[st
     `manifest.lastFetchTime` alone is not worth a write: a resync without a change costs none (promise 4). It travels
     with the next real change.
     """
-    if _without_fetch_time(status) == _without_fetch_time(previous):
-        return None
-    gone = {field: None for field in previous if field not in status and field in _OWNED_OPTIONAL}
-    return {"status": {**status, **gone}}
+    # A walk that did not get as far as the CronJobs says nothing about them: what is told stays told.
+    gone = {field: None for field in _OWNED_OPTIONAL if "jobs" in status and field in previous and field not in status}
+    patch = {**status, **gone}
+    before = {field: previous.get(field) for field in patch}
+    return None if _without_fetch_time(patch) == _without_fetch_time(before) else {"status": patch}
 
 
-_OWNED_OPTIONAL = frozenset({"nextRun", "invalidJobs", "jobsTruncated"})
+_OWNED_OPTIONAL = ("nextRun", "invalidJobs", "jobsTruncated")
 
 
 def _without_fetch_time(status: Mapping[str, Any]) -> dict[str, Any]:

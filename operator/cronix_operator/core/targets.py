@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from urllib.parse import urlsplit
+from typing import TypeAlias
 
 from cronix_operator.core.model import App, ConfigMapSource, Endpoint, InlineSource
+from cronix_protocol.faults import quoted
+from cronix_protocol.joburl import Url, split_url
 
-METADATA_NAMES = frozenset({"metadata.google.internal", "metadata", "instance-data"})
+FORBIDDEN_NAMES = frozenset(
+    {"localhost", "ip6-localhost", "ip6-loopback", "metadata.google.internal", "metadata", "instance-data"}
+)
 
 
 class TargetRefused(Exception):
@@ -33,47 +37,59 @@ class Target:
 
 def decide_target(app: App, endpoint: Endpoint | None, url: str) -> Target:
     """The target of one job URL; raises TargetRefused."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".").lower()
-    if is_host_named(app.allowed_hosts, host, parts.port):
+    parts = _split(url)
+    base: str | None
+    if is_host_named(app.allowed_hosts, parts.host, parts.port):
         base = None  # the CronixApp names this host, so it is meant
     elif endpoint is not None and endpoint.service_base_url is not None:
         base = app.rewrite_base_url or endpoint.service_base_url  # whatever the host, it goes to the own Service
     else:
-        _check_host(app, endpoint, host)
+        _check_host(app, endpoint, parts)
         base = app.rewrite_base_url
-    _check_scheme(app, base or url)
+    _check_connection(app, _split(base or url), base or url)
     return Target(base)
 
 
-def _check_host(app: App, endpoint: Endpoint | None, host: str) -> None:
-    if is_forbidden_host(host):
-        raise TargetRefused(
-            "ForbiddenHost", f'"{host}" is a loopback, link-local or metadata address; signers never call those'
-        )
+def _split(url: str) -> Url:
+    """The signer's own reading of a URL: with another parser, what is checked might not be what is called."""
+    try:
+        return split_url(url)
+    except ValueError as exc:
+        raise TargetRefused("InvalidURL", f"{quoted(url)} cannot be called: {exc}") from exc
+
+
+def _check_host(app: App, endpoint: Endpoint | None, job: Url) -> None:
     if isinstance(app.source, InlineSource | ConfigMapSource):
         return  # the tenant's own word
-    source_host = (urlsplit(endpoint.url).hostname or "").lower() if endpoint else ""
-    if host != source_host:
+    source_host = _bare(_split(endpoint.url).host) if endpoint else ""
+    if _bare(job.host) != source_host:
         raise TargetRefused(
             "HostNotAllowed",
-            f'"{host}" is not the host that serves the manifest ("{source_host}"); '
-            f'to allow it write spec.targets.allowedHosts: ["{host}"]',
+            f'"{job.host}" is not the host that serves the manifest ("{source_host}"); '
+            f'to allow it write spec.targets.allowedHosts: ["{_bare(job.host)}"]',
         )
 
 
-def _check_scheme(app: App, url: str) -> None:
-    parts = urlsplit(url)
-    own_service = is_own_service(parts.hostname or "", app.namespace)
-    if parts.scheme == "http" and not (own_service or app.allow_insecure_http):
+def _check_connection(app: App, to: Url, shown: str) -> None:
+    """Whoever named it: what the signer really connects to must not be forbidden, nor plain http in the open."""
+    if is_forbidden_host(to.host):
+        raise TargetRefused(
+            "ForbiddenHost", f'"{to.host}" is a loopback, link-local or metadata address; signers never call those'
+        )
+    if to.scheme == "http" and not (is_own_service(to.host, app.namespace) or app.allow_insecure_http):
         raise TargetRefused(
             "InsecureURL",
-            f'"{url}" is plain http outside the own Services; use https, or write spec.allowInsecureHTTP: true',
+            f'"{shown}" is plain http outside the own Services; use https, or write spec.allowInsecureHTTP: true',
         )
 
 
-def is_host_named(allowed: tuple[str, ...], host: str, port: int | None) -> bool:
+def _bare(host: str) -> str:
+    return host.rstrip(".").lower()
+
+
+def is_host_named(allowed: tuple[str, ...], host: str, port: int) -> bool:
     """Whether `spec.targets.allowedHosts` names this host: `host`, `host:port`, or `*.suffix`."""
+    host = _bare(host)
     for entry in allowed:
         name, _, wanted_port = entry.partition(":")
         if wanted_port and str(port) != wanted_port:
@@ -85,15 +101,21 @@ def is_host_named(allowed: tuple[str, ...], host: str, port: int | None) -> bool
 
 def is_own_service(host: str, namespace: str) -> bool:
     """Whether `host` names a Service of this namespace: `x`, `x.ns`, `x.ns.svc`, `x.ns.svc.<cluster domain>`."""
-    labels = host.lower().rstrip(".").split(".")
+    labels = _bare(host).split(".")
     if len(labels) == 1:
-        return not labels[0].replace(":", "").isdigit() and labels[0] != "localhost"
+        return ":" not in host and not is_forbidden_host(host)
     return labels[1] == namespace and (len(labels) == 2 or labels[2] == "svc")
+
+
+def is_cluster_name(host: str) -> bool:
+    """Whether `host` is in the form of a Service or pod of some namespace (`x.ns.svc`, `a.b.ns.svc.cluster.local`)."""
+    return not {"svc", "pod"}.isdisjoint(_bare(host).split(".")[2:])
 
 
 def is_forbidden_host(host: str) -> bool:
     """Loopback, link-local, unspecified and metadata hosts, by name or literal address, however they are written."""
-    if not host or host in METADATA_NAMES or host == "localhost" or host.endswith(".localhost"):
+    host = _bare(host)
+    if not host or not host.isascii() or host in FORBIDDEN_NAMES or host.endswith(".localhost"):
         return True
     try:
         return is_forbidden_address(ipaddress.ip_address(host.split("%", maxsplit=1)[0]))
@@ -103,7 +125,8 @@ def is_forbidden_host(host: str) -> bool:
         return host.replace(".", "").isdigit() or any(part.startswith("0x") for part in host.split("."))
 
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# IPv4 inside IPv6: NAT64 (RFC 6052, 8215) and the old IPv4-compatible form; mapped and 6to4 are Python's to unwrap.
+_EMBEDDED = tuple(ipaddress.IPv6Network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96"))
 _FORBIDDEN = tuple(
     ipaddress.ip_network(net)
     for net in (
@@ -113,13 +136,21 @@ _FORBIDDEN = tuple(
     )
 )  # fmt: skip
 
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-def is_forbidden_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+
+def unwrapped(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for (`::ffff:10.0.0.1`), else the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    inner = address.ipv4_mapped or address.sixtofour
+    if inner is None and any(address in net for net in _EMBEDDED) and int(address) > 1:
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return inner or address
+
+
+def is_forbidden_address(address: Address) -> bool:
     """Own list instead of `is_global`, which is wrong before Python 3.11.10 / 3.12.4 (CVE-2024-4032)."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_forbidden_address(inner)
-    return any(address.version == net.version and address in net for net in _FORBIDDEN)
+    return any(
+        form.version == net.version and form in net for net in _FORBIDDEN for form in (address, unwrapped(address))
+    )

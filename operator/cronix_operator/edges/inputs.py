@@ -9,17 +9,19 @@ from typing import Any
 
 from cronix_operator.core import keys as core_keys
 from cronix_operator.core.endpoint import service_endpoint, url_endpoint
-from cronix_operator.core.errors import Stalled, Waiting
+from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
 from cronix_operator.core.model import (
     App,
     ConfigMapSource,
     Endpoint,
+    Header,
     KeyMaterial,
     SecretKey,
     ServiceSource,
     UrlSource,
 )
 from cronix_operator.edges.api import ApiServer
+from cronix_protocol.headers import header_fault
 
 
 class Inputs:
@@ -50,18 +52,20 @@ class Inputs:
         secrets: dict[str, Mapping[str, bytes]] = {}
         data_keys = await self._data(app, app.signing_secret, secrets) if app.signing_secret else {}
         usable = []
+        missing: ReconcileError | None = None
         for key in core_keys.fetch_keys(app, data_keys, refs):
-            data = await self._data(app, key.ref.secret, secrets)
+            try:
+                data = await self._data(app, key.ref.secret, secrets)
+            except ReconcileError as exc:
+                missing = missing or exc  # the next key may live in another Secret: the first that is present signs
+                continue
             text = core_keys.clean_key(data.get(key.ref.key, b""))
             if text is not None:
                 usable.append((key, text))
         if not usable:
-            raise Waiting("KeyNotFound", _no_key(app, data_keys))
+            raise missing or Waiting("KeyNotFound", _no_key(app, data_keys))
         connection = app.connection
-        headers = [
-            (h.name, h.value or "" if h.secret is None else await self._text(app, h.secret, secrets))
-            for h in connection.headers
-        ]
+        headers = [(header.name, await self._header(app, header, secrets)) for header in connection.headers]
         ca_pem = await self._text(app, connection.ca_secret, secrets) if connection.ca_secret else None
         if connection.ca_config_map is not None:
             ca_pem = (await self.config_map_document(app, ConfigMapSource(*connection.ca_config_map))).decode()
@@ -70,6 +74,15 @@ class Inputs:
             certificate = await self._text(app, SecretKey(connection.client_cert_secret, "tls.crt"), secrets)
             private_key = await self._text(app, SecretKey(connection.client_cert_secret, "tls.key"), secrets)
         return KeyMaterial(tuple(usable), tuple(headers), ca_pem, certificate, private_key)
+
+    async def _header(self, app: App, header: Header, secrets: dict[str, Mapping[str, bytes]]) -> str:
+        if header.secret is None:
+            return header.value or ""
+        value = await self._text(app, header.secret, secrets)
+        # Checked here, for the HTTP library would show the value in its own error.
+        if wrong := header_fault(header.name, value):
+            raise Stalled("InvalidHeader", f'Secret "{header.secret.secret}", key "{header.secret.key}": {wrong}')
+        return value
 
     async def _text(self, app: App, ref: SecretKey, secrets: dict[str, Mapping[str, bytes]]) -> str:
         text = core_keys.clean_key((await self._data(app, ref.secret, secrets)).get(ref.key, b""))

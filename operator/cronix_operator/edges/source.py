@@ -12,9 +12,8 @@ import ipaddress
 import json
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
-from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
@@ -22,11 +21,23 @@ from cronix_operator.core.app import MANIFEST_PATH
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
 from cronix_operator.core.model import App, Endpoint, KeyMaterial
 from cronix_operator.core.settle import SIGNATURE_CODES
-from cronix_operator.core.targets import is_forbidden_address, is_forbidden_host, is_host_named, is_own_service
+from cronix_operator.core.targets import (
+    Address,
+    is_cluster_name,
+    is_forbidden_address,
+    is_forbidden_host,
+    is_host_named,
+    is_own_service,
+    unwrapped,
+)
 from cronix_protocol import sign
+from cronix_protocol.faults import quoted
+from cronix_protocol.joburl import Url, split_url
 
 MAX_BODY_BYTES = 1024 * 1024
+MAX_ERROR_BYTES = 2048
 MAX_EXCERPT_CHARS = 120
+MIN_REDACTED_CHARS = 6
 
 _SIGNATURE_ADVICE = {
     True: "the app's key is not the one in spec.signing",
@@ -43,11 +54,20 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 
 
 class HttpSource:
-    """Fetches manifests. `denied`: addresses no manifest may come from (the API server's, the node's)."""
+    """Fetches manifests. `denied`: addresses no manifest may come from (the API server's, the node's).
 
-    def __init__(self, denied: frozenset[str] = frozenset(), resolver: Resolve = resolve) -> None:
-        self._denied = denied
+    `is_forbidden` is asked about every address before it is connected to.
+    """
+
+    def __init__(
+        self,
+        denied: frozenset[str] = frozenset(),
+        resolver: Resolve = resolve,
+        is_forbidden: Callable[[Address], bool] = is_forbidden_address,
+    ) -> None:
+        self._denied = frozenset(address for text in denied if (address := _address_in(text)) is not None)
         self._resolve = resolver
+        self._is_forbidden = is_forbidden
 
     async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes:
         """The body of a 2xx answer, at most 1 MiB; raises Stalled or Waiting with what to do about it.
@@ -55,12 +75,13 @@ class HttpSource:
         `timestamp`: unix seconds that the signature carries. The MAC covers the protocol's constant manifest path, so
         the app may be mounted behind any URL.
         """
-        parts = urlsplit(endpoint.url)
-        self._check_url(app, endpoint, parts)
+        url = _checked_url(app, endpoint)
+        signature = sign(material.keys[0][1], method="GET", path=MANIFEST_PATH, timestamp=timestamp)
+        secrets = (signature.rpartition("=")[2], *_secret_values(app, material))
         try:
             async with asyncio.timeout(app.timeout_seconds):
-                address = await self._address(endpoint, parts)
-                return await self._get(parts, address, material, timestamp)
+                address = await self._address(app, endpoint, url)
+                return await _get(url, address, material, signature)
         except TimeoutError as exc:
             raise _failed(
                 endpoint, f"no complete answer within {app.timeout_seconds:g} s (spec.source.timeout)"
@@ -69,82 +90,109 @@ class HttpSource:
             raise _failed(endpoint, _cause(exc)) from exc
         except ssl.SSLError as exc:
             raise Stalled("TLSConfigInvalid", f"spec.connection.tls: {exc.reason or exc}") from exc
+        except _NotGood as exc:
+            raise _answered(endpoint.url, exc, secrets) from None
 
-    def _check_url(self, app: App, endpoint: Endpoint, parts: SplitResult) -> None:
-        host = (parts.hostname or "").lower()
-        if parts.scheme not in {"http", "https"} or not host or "@" in parts.netloc:
-            raise Stalled(
-                "InvalidURL", f'spec.source: "{endpoint.url}" must be http(s)://host[:port]/path without credentials'
-            )
-        if parts.port == 0:
-            raise Stalled("InvalidURL", f'spec.source: "{endpoint.url}" names port 0')
-        if is_forbidden_host(host):
-            raise Stalled(
-                "ForbiddenHost",
-                f'spec.source: "{host}" is a loopback, link-local or metadata address; those are never fetched',
-            )
-        own = endpoint.own_namespace_service or is_own_service(host, app.namespace)
-        if parts.scheme == "http" and not (own or app.allow_insecure_http):
-            raise Stalled(
-                "InsecureURL",
-                f'spec.source: "{endpoint.url}" is plain http; use https, or write spec.allowInsecureHTTP: true',
-            )
-        if not own and _is_service_name(host) and not is_host_named(app.allowed_hosts, host, parts.port):
-            raise Stalled(
-                "HostNotAllowed",
-                f'spec.source: "{host}" is a Service of another namespace; '
-                f'if that is meant write spec.targets.allowedHosts: ["{host}"]',
-            )
-
-    async def _address(self, endpoint: Endpoint, parts: SplitResult) -> str:
-        host = endpoint.connect_host or parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+    async def _address(self, app: App, endpoint: Endpoint, url: Url) -> str:
+        host = endpoint.connect_host or _name_to_resolve(app, url.host)
         try:
-            addresses = await self._resolve(host, port)
+            addresses = await self._resolve(host, url.port)
         except (OSError, UnicodeError) as exc:
-            raise _failed(endpoint, f'"{host}" does not resolve ({exc})') from exc
-        for address in addresses:
-            parsed = ipaddress.ip_address(address.split("%")[0])
+            raise _failed(endpoint, f'"{url.host}" does not resolve ({exc})') from exc
+        for text in addresses:
+            address = _address_in(text)
             # One bad answer spoils the lot: a resolver that mixes good and bad ones is being played (rebinding).
-            if is_forbidden_address(parsed) or str(parsed) in self._denied:
-                raise Stalled("ForbiddenHost", f'"{host}" resolves to {address}, which is never fetched')
+            if address is None or self._is_forbidden(address) or unwrapped(address) in self._denied:
+                raise Stalled("ForbiddenHost", f'"{url.host}" resolves to {text}, which is never fetched')
         if not addresses:
-            raise _failed(endpoint, f'"{host}" has no address')
+            raise _failed(endpoint, f'"{url.host}" has no address')
         return addresses[0]
 
-    async def _get(self, parts: SplitResult, address: str, material: KeyMaterial, timestamp: int) -> bytes:
-        literal = f"[{address}]" if ":" in address else address
-        port = f":{parts.port}" if parts.port else ""
-        target = parts.path or "/"
-        url = f"{parts.scheme}://{literal}{port}{target}" + (f"?{parts.query}" if parts.query else "")
-        headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": "cronix-operator",
-            **dict(material.headers),
-            "Host": parts.netloc,
-            "X-Cron-Signature": sign(material.keys[0][1], method="GET", path=MANIFEST_PATH, timestamp=timestamp),
-        }
-        extensions = {"sni_hostname": parts.hostname or ""}  # certificate and SNI are the name's, not the address's
-        # Building a real context costs more than the fetch; plain http needs none, and an empty one trusts nobody.
-        tls = _tls(material) if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        async with (
-            httpx.AsyncClient(verify=tls, trust_env=False, follow_redirects=False, timeout=None) as client,  # noqa: S113  # fetch() bounds the whole exchange
-            client.stream("GET", url, headers=headers, extensions=extensions) as response,
-        ):
-            return await _body(parts.geturl(), response)
+
+def _checked_url(app: App, endpoint: Endpoint) -> Url:
+    try:
+        url = split_url(endpoint.url)
+    except ValueError as exc:
+        raise Stalled("InvalidURL", f"spec.source: {quoted(endpoint.url)} cannot be called: {exc}") from exc
+    if is_forbidden_host(url.host):
+        raise Stalled(
+            "ForbiddenHost",
+            f'spec.source: "{url.host}" is a loopback, link-local or metadata address; those are never fetched',
+        )
+    own = endpoint.own_namespace_service or is_own_service(url.host, app.namespace)
+    if url.scheme == "http" and not (own or app.allow_insecure_http):
+        raise Stalled(
+            "InsecureURL",
+            f'spec.source: "{endpoint.url}" is plain http; use https, or write spec.allowInsecureHTTP: true',
+        )
+    if not own and is_cluster_name(url.host) and not is_host_named(app.allowed_hosts, url.host, url.port):
+        raise Stalled(
+            "HostNotAllowed",
+            f'spec.source: "{url.host}" is a Service of another namespace; '
+            f'if that is meant write spec.targets.allowedHosts: ["{url.host}"]',
+        )
+    return url
 
 
-def _is_service_name(host: str) -> bool:
-    return (
-        host.endswith((".svc", ".svc.cluster.local"))
-        or "." not in host
-        or (len(host.split(".")) == 2 and host.endswith(".svc"))
-    )
+def _name_to_resolve(app: App, host: str) -> str:
+    """The name to look up, such that the operator's own DNS search list cannot lead into another namespace (S9).
+
+    `billing` is meant in the app's namespace, not in the operator's; `x.other` is a name of the internet's DNS and must
+    not become the Service `x.other.svc.cluster.local`: a dot at the end keeps the search list out.
+    """
+    if _address_in(host) is not None:
+        return host
+    labels = host.rstrip(".").split(".")
+    if is_own_service(host, app.namespace) and len(labels) <= 2:
+        return f"{labels[0]}.{app.namespace}.svc"
+    return host if is_cluster_name(host) else host.rstrip(".") + "."
+
+
+def _address_in(text: str) -> Address | None:
+    try:
+        return unwrapped(ipaddress.ip_address(text.partition("%")[0]))
+    except ValueError:
+        return None
+
+
+async def _get(url: Url, address: str, material: KeyMaterial, signature: str) -> bytes:
+    literal = f"[{address}]" if ":" in address else address
+    headers = {
+        "accept": "application/json",
+        "user-agent": "cronix-operator",
+        **{name.lower(): value for name, value in material.headers},
+        "accept-encoding": "identity",
+        "host": url.authority,
+        "x-cron-signature": signature,
+    }
+    extensions = {"sni_hostname": url.host.rstrip(".")}  # certificate and SNI are the name's, not the address's
+    # Building a real context costs more than the fetch; plain http needs none, and an empty one trusts nobody.
+    tls = _tls(material) if url.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    async with (
+        httpx.AsyncClient(verify=tls, trust_env=False, follow_redirects=False, timeout=None) as client,  # noqa: S113  # fetch() bounds the whole exchange
+        client.stream(
+            "GET", f"{url.scheme}://{literal}:{url.port}{url.path}", headers=headers, extensions=extensions
+        ) as response,
+    ):
+        return await _body(f"{url.scheme}://{url.authority}{url.path}", response)
+
+
+def _secret_values(app: App, material: KeyMaterial) -> tuple[str, ...]:
+    """What an answer might echo and nobody may read in a condition: keys, and header values that come from Secrets."""
+    from_secrets = {header.name for header in app.connection.headers if header.secret is not None}
+    values = [value for name, value in material.headers if name in from_secrets]
+    # `Bearer TOKEN`: an app that echoes the token alone gives the secret away just as well.
+    words = [word for value in values for word in value.split() if len(word) >= MIN_REDACTED_CHARS]
+    return (*(text for _, text in material.keys), *values, *words)
 
 
 def _tls(material: KeyMaterial) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=material.ca_pem)
+    # Comments of a bundle may be in any script; Python takes ASCII only, and a certificate is nothing else.
+    pem = None if material.ca_pem is None else material.ca_pem.encode("ascii", "ignore").decode()
+    if pem is not None and "-----BEGIN CERTIFICATE-----" not in pem:
+        # An empty text would silently mean "trust the public ones".
+        raise Stalled("TLSConfigInvalid", "spec.connection.tls: the CA holds no PEM certificate")
+    context = ssl.create_default_context(cadata=pem)
     if material.client_cert_pem and material.client_key_pem:
         _load_client_certificate(context, material.client_cert_pem, material.client_key_pem)
     return context
@@ -157,9 +205,20 @@ def _load_client_certificate(context: ssl.SSLContext, certificate: str, private_
     descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, f"{certificate}\n{private_key}\n".encode())
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        # An encrypted key must fail here; without a password to try, OpenSSL would ask the terminal and stop the loop.
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")
     finally:
         os.close(descriptor)
+
+
+class _NotGood(Exception):
+    """An answer that is not 2xx; kept out of httpx's classes so that its text is made where the secrets are known."""
+
+    def __init__(self, status: int, location: str, body: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.location = location
+        self.body = body
 
 
 async def _body(url: str, response: httpx.Response) -> bytes:
@@ -175,19 +234,20 @@ async def _body(url: str, response: httpx.Response) -> bytes:
         raise Waiting("FetchFailed", f"{url} answered compressed although asked not to")
     if response.is_success:
         return bytes(body)
-    raise _answered(url, response.status_code, bytes(body), response.headers)
+    raise _NotGood(response.status_code, response.headers.get("Location", ""), bytes(body[:MAX_ERROR_BYTES]))
 
 
-def _answered(url: str, status: int, body: bytes, headers: Mapping[str, str]) -> ReconcileError:
+def _answered(url: str, answer: _NotGood, secrets: Sequence[str]) -> ReconcileError:
     """What a non-2xx answer means: the app's own signature codes come with the cure, the rest with the first words."""
-    code, text = _app_code(body)
+    code, text = _app_code(answer.body, secrets)
     if code in SIGNATURE_CODES:
         return Waiting(
             "SignatureRefused",
             f"{url} refused the signature ({code}: {text}); {_SIGNATURE_ADVICE[code == 'SignatureMismatch']}",
         )
-    if 300 <= status < 400:
-        to = headers.get("Location", "elsewhere")
+    status = answer.status
+    if status in {301, 302, 303, 307, 308}:
+        to = _printable(_redacted(answer.location, secrets)) or "elsewhere"
         return Stalled(
             "Redirected", f"{url} redirects to {to}; redirects are never followed, write the final URL into spec.source"
         )
@@ -199,16 +259,23 @@ def _answered(url: str, status: int, body: bytes, headers: Mapping[str, str]) ->
     return Waiting("FetchFailed", f"{url} answered {status}{': ' + text if text else ''}")
 
 
-def _app_code(body: bytes) -> tuple[str, str]:
+def _app_code(body: bytes, secrets: Sequence[str]) -> tuple[str, str]:
     """The protocol's error body `{code, message}`, or the first printable words of anything else."""
-    text = body[:2048].decode("utf-8", "replace")
+    text = body.decode("utf-8", "replace")
     try:
-        error = json.loads(text)
-    except ValueError:
+        error = json.loads(text) if text.lstrip()[:1] == "{" else None
+    except (ValueError, RecursionError):  # nesting, too, is the other side's to choose
         error = None
     if isinstance(error, dict):
-        return str(error.get("code", "")), _printable(str(error.get("message", "")))
-    return "", _printable(text)
+        return str(error.get("code", "")), _printable(_redacted(str(error.get("message", "")), secrets))
+    return "", _printable(_redacted(text, secrets))
+
+
+def _redacted(text: str, secrets: Sequence[str]) -> str:
+    """`text` without what we sent in confidence: debug pages echo the request's headers (attack C5)."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def _printable(text: str) -> str:
