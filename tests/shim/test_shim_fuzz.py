@@ -17,7 +17,7 @@ from cronix_shim.answer import Answer, AnswerInvalid, read_answer
 from cronix_shim.attempts import http_date, retry_after_seconds, valid_traceparent
 from shim.shim_helpers import APP_UID, KEY, job_file
 
-CASES = int(os.environ.get("CRONIX_FUZZ_CASES", "600"))
+CASES = int(os.environ.get("CRONIX_FUZZ_CASES", "200"))
 SEED = int(os.environ.get("CRONIX_FUZZ_SEED", str(random.randrange(2**32))))
 NOW = 1_730_000_000
 GOOD = sign(KEY, method="POST", path="/x", body=b"b", timestamp=NOW)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,61 +15,77 @@ from shim.shim_helpers import APP_UID, Finished, Program, Server, answer, job_fi
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 LATER = 60.0
 
 
-def stopped(
-    handler: Callable[[socket.socket], None], *, after: float, number: int = signal.SIGTERM, **job: Any
-) -> tuple[Finished, Server]:
-    """Run against a server that takes a minute, send the signal ``after`` seconds after the request came."""
-    with Server(handler) as server:
-        program = Program(job_file(server.url(), timeout_seconds=60, **job))
+@dataclass
+class Case:
+    """When the signal comes, and how the run ends. ``after`` is counted from the request's arrival."""
+
+    name: str
+    handler: Callable[[socket.socket], None]
+    after: float
+    exit_code: int
+    outcome: str
+    words: list[str]
+    status: int | None = None
+    number: int = signal.SIGTERM
+    times: int = 1
+
+
+def begins(status: int) -> Callable[[socket.socket], None]:
+    """An answer whose body does not come to its end."""
+    return says(f"HTTP/1.1 {status} X\r\nContent-Length: 99\r\n\r\nso far".encode(), LATER)
+
+
+INTERRUPTED = "WARN interrupted"
+CASES = [
+    Case("while the server thinks", says(LATER), 0.1, 143, "Interrupted", [INTERRUPTED]),
+    Case("three times", says(LATER), 0.1, 143, "Interrupted", [INTERRUPTED], times=3),
+    Case("ctrl-c", says(LATER), 0.1, 130, "Interrupted", [INTERRUPTED], number=signal.SIGINT),
+    Case("in a wait", answer(503), 1.0, 143, "Interrupted", ["WARN server error", INTERRUPTED], 503),
+    Case("in the body of a success", begins(200), 1.0, 0, "Succeeded", ["INFO success"], 200),
+    Case("in the body of a refusal", begins(404), 1.0, 1, "AppRejected", ["ERROR app rejected"], 404),
+    Case("in the body of a 500", begins(500), 1.0, 143, "Interrupted", [INTERRUPTED], 500),
+]
+
+
+def stopped(case: Case) -> tuple[Finished, Server]:
+    """Run against a server that takes a minute, where waits take a minute, and send the signal."""
+    with Server(case.handler) as server:
+        retries = {"min_seconds": 60, "max_seconds": 60}
+        program = Program(job_file(server.url(), timeout_seconds=60, retries=retries))
         assert server.asked.wait(30)
-        time.sleep(after)
-        program.process.send_signal(number)
+        time.sleep(case.after)
+        for _ in range(case.times):
+            program.process.send_signal(case.number)
         return program.finish(timeout=30), server
 
 
-def test_sigterm_while_the_server_thinks() -> None:
-    """No answer yet: 143, Interrupted, no further attempt, long before the attempt's deadline."""
-    finished, server = stopped(says(LATER), after=0.1)
-    assert finished.exit_code == 143
-    assert finished.words == ["WARN interrupted"]
-    assert (finished.outcome.outcome, finished.outcome.attempts, len(server.requests)) == ("Interrupted", 1, 1)
-    assert finished.seconds < LATER / 2
+@pytest.fixture(scope="module")
+def results() -> Iterator[dict[str, concurrent.futures.Future[tuple[Finished, Server]]]]:
+    with concurrent.futures.ThreadPoolExecutor(len(CASES)) as pool:
+        yield {case.name: pool.submit(stopped, case) for case in CASES}
 
 
-def test_sigterm_in_a_wait_between_attempts() -> None:
-    """At once, not at the end of the wait; the answer that was retried is told."""
-    finished, server = stopped(answer(503), after=0.5, retries={"min_seconds": 60, "max_seconds": 60})
-    assert (finished.exit_code, finished.outcome.outcome, finished.outcome.http_status) == (143, "Interrupted", 503)
-    assert finished.words == ["WARN server error", "WARN interrupted"]
-    assert finished.seconds < LATER / 2
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_signal(case: Case, results: dict[str, concurrent.futures.Future[tuple[Finished, Server]]]) -> None:
+    """Before an answer that settles the run: 143 at once. After 2xx: 0. After a refusal: 1. One request in all."""
+    finished, server = results[case.name].result()
+    assert (finished.exit_code, finished.words) == (case.exit_code, case.words)
+    outcome = finished.outcome
+    assert (outcome.outcome, outcome.attempts, outcome.http_status) == (case.outcome, 1, case.status)
     assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "name"), [(200, 0, "Succeeded"), (404, 1, "AppRejected"), (500, 143, "Interrupted")]
-)
-def test_sigterm_while_the_body_of_an_answer_comes(status: int, code: int, name: str) -> None:
-    """2xx was said: 0. A refusal was said: 1. A 500 settles nothing: 143."""
-    head = f"HTTP/1.1 {status} X\r\nContent-Length: 99\r\n\r\nso far".encode()
-    finished, _ = stopped(says(head, LATER), after=0.7)
-    assert (finished.exit_code, finished.outcome.outcome) == (code, name)
     assert finished.seconds < LATER / 2
 
 
-def test_second_sigterm_does_not_break_the_report() -> None:
-    """A person presses twice; outcome and exit code are the first one's."""
-    with Server(says(LATER)) as server:
-        program = Program(job_file(server.url(), timeout_seconds=60))
-        assert server.asked.wait(30)
-        for _ in range(3):
-            program.process.send_signal(signal.SIGTERM)
-        finished = program.finish(timeout=30)
-    assert (finished.exit_code, finished.outcome.outcome) == (143, "Interrupted")
+def catches_sigterm(pid: int) -> bool:
+    """Whether the process has its handler, by the kernel's own record."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def test_sigterm_in_the_jitter() -> None:
@@ -75,14 +94,10 @@ def test_sigterm_in_the_jitter() -> None:
     fire = {"app_uid": APP_UID, "cronjob": "c", "starting_deadline_seconds": 300, "jitter_seconds": 86400}
     with Server(answer(200)) as server:
         program = Program(job_file(server.url(), fire=fire), env={"CRONIX_JOB_NAME": f"c-{slot // 60}"})
-        time.sleep(1)
+        while not catches_sigterm(program.process.pid):
+            time.sleep(0.01)
+        time.sleep(0.3)  # from there to the jitter's sleep it is a few milliseconds
         program.process.send_signal(signal.SIGTERM)
         finished = program.finish(timeout=30)
     assert (finished.exit_code, finished.outcome.attempts, server.connections) == (143, 0, 0)
-    assert not finished.outcome.manual
-
-
-def test_control_c_is_an_interruption_with_the_shells_code() -> None:
-    """130 for whoever runs it by hand."""
-    finished, _ = stopped(says(LATER), after=0.1, number=signal.SIGINT)
-    assert (finished.exit_code, finished.outcome.outcome) == (130, "Interrupted")
+    assert finished.outcome.outcome == "Interrupted"
