@@ -1,0 +1,148 @@
+"""The operator without kopf and without a cluster: real controller, real corridor, real edges to a server in memory."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, cast
+
+from cronix_operator.controller import Controller
+from cronix_operator.core.announce import Announcement
+from cronix_operator.core.errors import ReconcileError, Waiting
+from cronix_operator.core.model import App, Endpoint, KeyMaterial, Limits, Now
+from cronix_operator.edges.api import ApiServer
+from cronix_operator.edges.cluster import KubernetesCluster
+from cronix_operator.edges.inputs import Inputs
+from cronix_operator.reconcile import Ports
+from operator_fakes.builders import LIMITS, NAMESPACE, ZONES, app_body, at
+from operator_fakes.memory_api import MemoryApi, Object
+
+KEY = "canary-key-0123456789abcdef0123456789abcdef"
+GONE = Waiting("FetchFailed", "fetching http://billing.shop.svc:8080/: connection refused")
+
+
+class Site:
+    """What the app answers to a fetch: bytes, or the fault that asking gives. `fetched` counts."""
+
+    def __init__(self) -> None:
+        self.answer: bytes | ReconcileError | Exception = GONE
+        self.fetched = 0
+
+    async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes:
+        self.fetched += 1
+        if isinstance(self.answer, bytes):
+            return self.answer
+        raise self.answer
+
+
+class Events:
+    """Remembers Events instead of posting them."""
+
+    def __init__(self) -> None:
+        self.seen: list[Announcement] = []
+
+    async def post(self, app: App, event: Announcement, now: datetime, monotonic: Callable[[], float]) -> None:
+        self.seen.append(event)
+
+    def reasons(self) -> list[str]:
+        return [event.reason for event in self.seen]
+
+
+class World:
+    """One operator. `walk` does what a worker does with one app; time moves only by `wait`."""
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self.seconds = 0.0
+        self.api = MemoryApi()
+        self.site = Site()
+        self.events = Events()
+        self.limits = limits
+        self.crashes: list[Exception] = []
+        secret = base64.b64encode(KEY.encode()).decode()
+        self.api.put("secrets", NAMESPACE, "keys", data={"current": secret})
+        ports = [{"port": 8080, "name": "http", "protocol": "TCP"}]
+        self.api.put("services", NAMESPACE, "billing", spec={"clusterIP": "10.96.0.9", "ports": ports})
+        self.restart()
+
+    def restart(self) -> None:
+        """Another process, which knows only what the API server has."""
+        api = cast("ApiServer", self.api)
+        cluster = KubernetesCluster(api, lambda: self.now().utc)
+        inputs = Inputs(api, "cronix-system:cronix-operator")
+        self.controller = Controller(
+            Ports(inputs, self.site, cluster, self.limits, ZONES),
+            cluster,
+            self.events,
+            now=self.now,
+            jitter=lambda: 0.0,
+            workers=1,
+            resync_seconds=600.0,
+        )
+
+    def now(self) -> Now:
+        return at(self.seconds)
+
+    def wait(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def apply(self, name: str = "billing", *, annotations: dict[str, str] | None = None, **spec: Any) -> None:
+        """`kubectl apply` of a CronixApp, and the watch event of it."""
+        before = self.api.objects.get(("cronixapps", NAMESPACE, name))
+        generation = 1 if before is None else before["metadata"]["generation"] + 1
+        body = app_body(name, annotations=annotations, generation=generation, **spec)
+        if before is not None:
+            body["status"] = before.get("status", {})
+            body["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
+        self.api.objects["cronixapps", NAMESPACE, name] = body
+        body["metadata"].setdefault("resourceVersion", "0")
+        self.watch(name)
+
+    def watch(self, name: str = "billing") -> None:
+        """The watch delivers the CronixApp as it is."""
+        self.controller.saw_app(self.api.objects["cronixapps", NAMESPACE, name], deleted=False)
+
+    async def walk(self, name: str = "billing") -> None:
+        """One turn of a worker for this app, due or not."""
+        key = (NAMESPACE, name)
+        self.controller._queue.forget(key)
+        try:
+            await self.controller._process(key)
+        except Exception as exc:  # as the worker does
+            self.crashes.append(exc)
+            self.controller._queue.add(key, self.controller._backoff(key))
+
+    def due_in(self, name: str = "billing") -> float:
+        """Seconds until the next walk that the last one asked for."""
+        return self.controller._queue._due[NAMESPACE, name] - self.now().monotonic
+
+    async def until_due(self, name: str = "billing") -> float:
+        """Wait until the next walk is due and do it; returns the seconds waited."""
+        waited = self.due_in(name)
+        self.wait(waited)
+        await self.walk(name)
+        return waited
+
+    def status(self, name: str = "billing") -> Object:
+        status: Object = self.api.objects["cronixapps", NAMESPACE, name].get("status", {})
+        return status
+
+    def condition(self, kind: str, name: str = "billing") -> Object:
+        """A condition by its type; {} while it is not there."""
+        return next((c for c in self.status(name).get("conditions", []) if c["type"] == kind), {})
+
+    def writes(self, plural: str = "") -> list[tuple[str, str]]:
+        """Writes so far, of one kind of object; `clear_writes` starts a new count."""
+        return [write for write in self.api.writes if plural in write[1]]
+
+    def clear_writes(self) -> None:
+        self.api.writes.clear()
+
+    def names(self) -> set[str]:
+        return set(self.api.cron_jobs())
+
+    def limited(self, **limits: Any) -> None:
+        """Restart with other limits."""
+        self.limits = dataclasses.replace(self.limits, **limits)
+        self.restart()
