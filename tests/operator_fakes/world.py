@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any, cast
 
@@ -21,6 +22,16 @@ from operator_fakes.memory_api import MemoryApi, Object
 
 KEY = "canary-key-0123456789abcdef0123456789abcdef"
 GONE = Waiting("FetchFailed", "fetching http://billing.shop.svc:8080/: connection refused")
+
+
+def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """An async test under its own name, in a loop of its own."""
+
+    def run() -> None:
+        asyncio.run(test())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
 
 
 class Site:

@@ -38,6 +38,8 @@ _HOST = re.compile(r"(?:\*\.)?[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a
 _PATH = re.compile(r"/[!-~]*")
 _PORT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,13}[a-z0-9])?")
 _KEY_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_:./-]{0,127}")
+_HOST_RULE = "a host such as api.example.com, *.example.com or billing.shop.svc:8080"
+_GLOB_RULE = "a job's name, in which * and ? are wildcards"
 _GLOB = re.compile(r"[a-z0-9*?-]{1,63}")
 # Beside those that a job may not set: the fetch asks for an answer as it is.
 _CODINGS = frozenset({"accept-encoding", "content-encoding"})
@@ -65,7 +67,7 @@ def parse_app(body: Mapping[str, Any]) -> model.App:
         signing_secret=signing_secret,
         signing_keys=signing_keys,
         connection=_connection(reader, reader.mapping(spec, "connection", "spec")),
-        allowed_hosts=_matching_items(reader, targets, "allowedHosts", "spec.targets", _HOST),
+        allowed_hosts=_matching_items(reader, targets, "allowedHosts", "spec.targets", _HOST, _HOST_RULE),
         rewrite_base_url=_rewrite(reader, targets),
         allow_insecure_http=bool(reader.scalar(spec, "allowInsecureHTTP", "spec", bool)),
         suspend=bool(reader.scalar(spec, "suspend", "spec", bool)),
@@ -229,18 +231,18 @@ def _header(reader: SpecReader, entry: Mapping[str, Any], path: str) -> model.He
 
 def _overrides(reader: SpecReader, spec: Mapping[str, Any]) -> tuple[model.Override, ...]:
     return tuple(
-        model.Override(_matching_items(reader, entry, "jobs", path, _GLOB), read_knobs(reader, entry, path))
+        model.Override(_matching_items(reader, entry, "jobs", path, _GLOB, _GLOB_RULE), read_knobs(reader, entry, path))
         for path, entry in reader.entries(spec, "overrides", "spec")
     )
 
 
 def _matching_items(
-    reader: SpecReader, parent: Mapping[str, Any], field: str, path: str, pattern: re.Pattern[str]
+    reader: SpecReader, parent: Mapping[str, Any], field: str, path: str, pattern: re.Pattern[str], rule: str
 ) -> tuple[str, ...]:
     found = []
     for i, item in enumerate(reader.items(parent, field, path, 32)):
         if isinstance(item, str) and len(item) <= 260 and pattern.fullmatch(item):
             found.append(item)
         else:
-            reader.fault(f"{path}.{field}[{i}]", f"{quoted(str(item)[:100])} does not match {pattern.pattern}")
+            reader.fault(f"{path}.{field}[{i}]", f"{quoted(str(item)[:100])} is not {rule}")
     return tuple(found)
