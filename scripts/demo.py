@@ -139,7 +139,9 @@ class Demo:
         }
         self.apply(json.dumps(namespace))
         # A second demo must not keep the Jobs of the first: what is shown below is the run of this one.
-        self.kube.run("kubectl", "-n", NAMESPACE, "delete", "cxa", "--all", "--wait", "--ignore-not-found")
+        self.kube.run(
+            "kubectl", "-n", NAMESPACE, "delete", "cxa,cronjobs,jobs", "--all", "--wait", "--ignore-not-found"
+        )
         key = base64.b64encode(secrets.token_hex(32).encode()).decode()
         self.apply(json.dumps({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hello-cron", "namespace": NAMESPACE},
@@ -147,8 +149,14 @@ class Demo:
         }))  # fmt: skip
         manifest = (ROOT / "examples/hello/kubernetes.yaml").read_text()
         self.apply(manifest.replace("cronix.local/cronix-example:dev", self.images["cronix-example"]))
+        self.restart_app()
+
+    def restart_app(self) -> None:
+        """Restart the app and wait until the old pod is gone too: until then its Service answers with either."""
         self.kube.run("kubectl", "-n", NAMESPACE, "rollout", "restart", "deployment/hello")
         self.kube.run("kubectl", "-n", NAMESPACE, "rollout", "status", "deployment/hello", "--timeout=120s")
+        selector = "app.kubernetes.io/name=hello"
+        wait_for("single pod of the app", 60, lambda: len(self.kube.get("pods", "-l", selector)["items"]) == 1)
 
     def apply_cronix_app(self) -> None:
         path = ROOT / "examples/hello/cronixapp.yaml"
@@ -192,8 +200,7 @@ class Demo:
         jobs = {"tick": "*/2 * * * *", "report": "0 7 * * 1-5"}
         patch = json.dumps({"data": {"jobs.json": json.dumps(jobs)}})
         self.kube.run("kubectl", "-n", NAMESPACE, "patch", "configmap", "hello-jobs", "--type=merge", "-p", patch)
-        self.kube.run("kubectl", "-n", NAMESPACE, "rollout", "restart", "deployment/hello")
-        self.kube.run("kubectl", "-n", NAMESPACE, "rollout", "status", "deployment/hello", "--timeout=120s")
+        self.restart_app()
         self.kube.run(
             "kubectl",
             "-n",
@@ -203,7 +210,7 @@ class Demo:
             f"cxa/{APP}",
             f"cronix.dev/reconcile-at={time.time_ns()}",
         )
-        wait_for("new CronJob", FOLLOW_SECONDS, lambda: len(self.watched(before)) == len(jobs))
+        wait_for("new CronJob", FOLLOW_SECONDS, lambda: self.declared(before) == set(jobs.values()))
         self.kube.show("get", "cronjobs")
         print(f"\n    CronJob of `tick`: still uid {next(iter(before.values()))}, changed in place")
 
@@ -212,13 +219,13 @@ class Demo:
         items = self.kube.get("cronjobs")["items"]
         return {item["metadata"]["name"]: item["metadata"]["uid"] for item in items}
 
-    def watched(self, before: dict[str, str]) -> dict[str, str]:
-        """The uids now; DemoFailed when one that was there has gone or was replaced."""
+    def declared(self, before: dict[str, str]) -> set[str]:
+        """The schedules in the cluster now; DemoFailed when a CronJob that was there has gone or was replaced."""
         now = self.uids()
         lost = [name for name, uid in before.items() if now.get(name) != uid]
         if lost:
             raise DemoFailed(f"CronJobs were replaced: {lost}")
-        return now
+        return {item["spec"]["schedule"] for item in self.kube.get("cronjobs")["items"]}
 
     def goodbye(self) -> None:
         say("all of it is yours to play with:")

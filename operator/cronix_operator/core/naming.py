@@ -19,7 +19,9 @@ PEER_MANAGED = "cronix.dev/managed"
 
 JOB_NAME_ANNOTATION = "cronix.dev/job-name"
 JOB_HASH_ANNOTATION = "cronix.dev/job-hash"
-OWNER_UID_ANNOTATION = "cronix.dev/owner-uid"
+# Both a label, to find an app's CronJobs by (also after spec.app was edited), and an annotation, to know our own by
+# when somebody took labels and owner away.
+OWNER_UID = "cronix.dev/owner-uid"
 SCHEDULED_TIME_ANNOTATION = "cronix.dev/scheduled-time"
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)

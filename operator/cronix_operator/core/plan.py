@@ -143,7 +143,7 @@ def _ownership(app: App, live: KubeObject) -> str:
     if any(o.get("uid") == app.uid for o in owners):
         return "ours"
     annotations = live["metadata"].get("annotations") or {}
-    if annotations.get(naming.OWNER_UID_ANNOTATION) == app.uid:
+    if annotations.get(naming.OWNER_UID) == app.uid:
         return "lost"
     return "foreign"
 

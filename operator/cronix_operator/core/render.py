@@ -19,7 +19,7 @@ from cronix_operator.core.keys import KeyNotMapped, job_keys
 from cronix_operator.core.model import App, Desired, DesiredCronJob, Endpoint, JobFault, JobKnobs, Limits
 from cronix_protocol.canonical import job_hash, normalized_job
 from cronix_protocol.jobfaults import kubernetes_faults
-from cronix_protocol.jobfile import dump_job_file
+from cronix_protocol.jobfile import JobFileInvalid, dump_job_file, parse_job_file
 from cronix_protocol.manifest import Job, Manifest
 from cronix_protocol.schedule import parse_schedule
 
@@ -92,6 +92,10 @@ def _cron_job(app: App, job: Job, index: int, endpoint: Endpoint | None, limits:
         schedule_index=index,
         fire=fire,
     )
+    try:
+        parse_job_file(text)  # what the signer would refuse at every run is refused here, once
+    except JobFileInvalid as exc:
+        raise _Unrenderable("InvalidJobFile", str(exc)) from exc
     if len(text.encode()) > MAX_JOB_FILE_BYTES:
         raise _Unrenderable(
             "JobTooLarge",
@@ -157,11 +161,11 @@ def _metadata(app: App, job: Job, name: str, labels: Mapping[str, str], fingerpr
     return {
         "name": name,
         "namespace": app.namespace,
-        "labels": dict(labels),
+        "labels": {**labels, naming.OWNER_UID: app.uid},
         "annotations": {
             naming.JOB_NAME_ANNOTATION: job.name,
             naming.JOB_HASH_ANNOTATION: fingerprint,
-            naming.OWNER_UID_ANNOTATION: app.uid,
+            naming.OWNER_UID: app.uid,
         },
         # No blockOwnerDeletion: under OwnerReferencesPermissionEnforcement it needs a right on cronixapps/finalizers.
         "ownerReferences": [

@@ -29,9 +29,19 @@ class KubernetesCluster:
         self._clock = clock
 
     async def observe(self, app: App) -> list[KubeObject]:
-        """Every CronJob of the namespace that is labelled as this app's; whose they are, the core decides."""
-        selector = f"{naming.MANAGED_BY}={naming.MANAGER},{naming.APP}={naming.label_value(app.app)}"
-        return [item async for item in self._api.pages(_path(app.namespace), {"labelSelector": selector})]
+        """Every CronJob of the namespace that is labelled with this CronixApp's uid or with its app id, by name.
+
+        By uid to find what an earlier `spec.app` left behind; by app id to see a name that another CronixApp holds
+        before trying to create it. Whose they are, the core decides.
+        """
+        app_id = f"{naming.MANAGED_BY}={naming.MANAGER},{naming.APP}={naming.label_value(app.app)}"
+        found = await asyncio.gather(
+            *(self._list(app.namespace, selector) for selector in (f"{naming.OWNER_UID}={app.uid}", app_id))
+        )
+        return list({live["metadata"]["name"]: live for part in found for live in part}.values())
+
+    async def _list(self, namespace: str, selector: str) -> list[KubeObject]:
+        return [item async for item in self._api.pages(_path(namespace), {"labelSelector": selector})]
 
     async def execute(self, app: App, plan: Plan, redecide: Redecide) -> list[Done]:
         """Creates and updates, then removals; each succeeds or fails alone, in the plan's order.
