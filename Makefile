@@ -6,7 +6,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 VENV := .venv
 BIN := $(VENV)/bin
-CLUSTER := PYTHONPATH=cluster python3 -m cronix_cluster
+CLUSTER := env PYTHONPATH=cluster python3 -m cronix_cluster
 IMAGES := cronix-operator cronix-signer cronix-example
 export PYTHONPATH := spec:shim:sdk:operator:cluster
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
