@@ -122,7 +122,7 @@ def is_forbidden_host(host: str) -> bool:
     except ValueError:
         # Not an address as standards write it: inet_aton's short, octal and hex forms (0x7f.1, 2130706433) reach the
         # same places and no honest manifest uses them.
-        return host.replace(".", "").isdigit() or any(part.startswith("0x") for part in host.split("."))
+        return host.replace(".", "").isdigit() or ":" in host or any(part.startswith("0x") for part in host.split("."))
 
 
 # IPv4 inside IPv6: NAT64 (RFC 6052, 8215) and the old IPv4-compatible form; mapped and 6to4 are Python's to unwrap.
