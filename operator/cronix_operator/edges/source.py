@@ -35,7 +35,7 @@ from cronix_protocol.faults import quoted
 from cronix_protocol.joburl import Url, split_url
 
 MAX_BODY_BYTES = 1024 * 1024
-MAX_ERROR_BYTES = 2048
+MAX_ERROR_CHARS = 2048
 MAX_EXCERPT_CHARS = 120
 MIN_REDACTED_CHARS = 6
 
@@ -234,7 +234,7 @@ async def _body(url: str, response: httpx.Response) -> bytes:
         raise Waiting("FetchFailed", f"{url} answered compressed although asked not to")
     if response.is_success:
         return bytes(body)
-    raise _NotGood(response.status_code, response.headers.get("Location", ""), bytes(body[:MAX_ERROR_BYTES]))
+    raise _NotGood(response.status_code, response.headers.get("Location", ""), bytes(body))
 
 
 def _answered(url: str, answer: _NotGood, secrets: Sequence[str]) -> ReconcileError:
@@ -261,14 +261,16 @@ def _answered(url: str, answer: _NotGood, secrets: Sequence[str]) -> ReconcileEr
 
 def _app_code(body: bytes, secrets: Sequence[str]) -> tuple[str, str]:
     """The protocol's error body `{code, message}`, or the first printable words of anything else."""
-    text = body.decode("utf-8", "replace")
+    # Cut after the redaction: half a secret at the edge would not be recognised.
+    text = _redacted(body.decode("utf-8", "replace"), secrets)[:MAX_ERROR_CHARS]
     try:
         error = json.loads(text) if text.lstrip()[:1] == "{" else None
     except (ValueError, RecursionError):  # nesting, too, is the other side's to choose
         error = None
     if isinstance(error, dict):
+        # Once more: the message may have been written with escapes.
         return str(error.get("code", "")), _printable(_redacted(str(error.get("message", "")), secrets))
-    return "", _printable(_redacted(text, secrets))
+    return "", _printable(text)
 
 
 def _redacted(text: str, secrets: Sequence[str]) -> str:
