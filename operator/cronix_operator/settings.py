@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
+
+LOG_LEVELS = ("INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL")
 
 
 class SettingsInvalid(ValueError):
@@ -37,16 +39,14 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         raise SettingsInvalid(
             "CRONIX_SIGNER_IMAGE is not set: the reference of the signer's image (chart: signer.image)"
         )
-    log_format = env.get("CRONIX_LOG_FORMAT", "json")
-    if log_format not in {"json", "text"}:
-        raise SettingsInvalid(f'CRONIX_LOG_FORMAT is "{log_format}"; write json or text')
+    log_format = _among(env, "CRONIX_LOG_FORMAT", ("json", "text"))
     names = env.get("CRONIX_WATCH_NAMESPACES", "").replace(",", " ").split()
     own = (env.get("KUBERNETES_SERVICE_HOST", ""), env.get("HOST_IP", ""))
     return Settings(
         signer_image=image,
-        signer_image_pull_policy=env.get("CRONIX_SIGNER_IMAGE_PULL_POLICY", "IfNotPresent"),
+        signer_image_pull_policy=_among(env, "CRONIX_SIGNER_IMAGE_PULL_POLICY", ("IfNotPresent", "Always", "Never")),
         watch_namespaces=tuple(names),
-        log_level=env.get("CRONIX_LOG_LEVEL", "INFO").upper(),
+        log_level=_among({name: text.upper() for name, text in env.items()}, "CRONIX_LOG_LEVEL", LOG_LEVELS),
         log_format="json" if log_format == "json" else "text",
         workers=_whole(env, "CRONIX_WORKERS", 8, 1, 256),
         max_cron_jobs_per_app=_whole(env, "CRONIX_MAX_CRONJOBS_PER_APP", 512, 1, 16384),
@@ -61,8 +61,16 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     )
 
 
+def _among(env: Mapping[str, str], name: str, words: Sequence[str]) -> str:
+    """One of `words`, the first of them where nothing is said."""
+    text = env.get(name, "") or words[0]
+    if text not in words:
+        raise SettingsInvalid(f'{name} is "{text}"; write {", ".join(words[:-1])} or {words[-1]}')
+    return text
+
+
 def _whole(env: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
     text = env.get(name, "") or str(default)
-    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-        raise SettingsInvalid(f'{name} is "{text}"; write a whole number from {low} to {high}')
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high):
+        raise SettingsInvalid(f'{name} is "{text[:40]}"; write a whole number from {low} to {high}')
     return int(text)
