@@ -13,7 +13,7 @@ from typing import Protocol
 
 from cronix_operator.core.errors import ReconcileError
 from cronix_operator.core.keys import weak_keys
-from cronix_operator.core.memory import Memory
+from cronix_operator.core.memory import Good, Memory
 from cronix_operator.core.model import (
     App,
     ConfigMapSource,
@@ -25,11 +25,13 @@ from cronix_operator.core.model import (
     Limits,
     Now,
     Plan,
+    ServiceSource,
 )
 from cronix_operator.core.outcome import Outcome, conclude, remember
 from cronix_operator.core.plan import Ground, Redecide, absent_names, decide, diff, owned_by
 from cronix_operator.core.prune import judge, note_absent
 from cronix_operator.core.render import render
+from cronix_operator.core.restore import restore
 from cronix_operator.core.settle import Answer, accept, after_attempt, is_due, secret_refs, settle
 
 
@@ -64,6 +66,7 @@ async def ask(app: App, memory: Memory, now: Now, ports: Ports) -> Answer:
     if (app.suspend and memory.good is not None) or not is_due(app, memory, now):
         return Answer()
     weak: tuple[str, ...] | None = None
+    endpoint: Endpoint | None = None
     try:
         endpoint = await ports.inputs.endpoint(app)
         if endpoint is None:
@@ -73,8 +76,24 @@ async def ask(app: App, memory: Memory, now: Now, ports: Ports) -> Answer:
         document = await ports.source.fetch(app, endpoint, material, int(now.utc.timestamp()))
         manifest = accept(app, document, ports.limits.max_cron_jobs_per_app)
     except ReconcileError as exc:
-        return Answer(fault=exc, weak_keys=weak)
+        return Answer(fault=exc, weak_keys=weak, restored=await _restored(app, memory, endpoint, ports))
     return Answer(manifest, endpoint, weak_keys=weak)
+
+
+async def _restored(app: App, memory: Memory, endpoint: Endpoint | None, ports: Ports) -> Good | None:
+    """After a restart with the source away: the manifest that the CronJobs in the cluster came from."""
+    if (
+        memory.good is not None
+        or memory.changed is None
+        or (endpoint is None and isinstance(app.source, ServiceSource))
+    ):
+        return None
+    digest, changed_at = memory.changed
+    try:
+        observed = await ports.cluster.observe(app)
+    except ReconcileError:
+        return None  # the API server is away as well; the walk itself will say so
+    return restore(app, digest, changed_at, endpoint, observed)
 
 
 async def _tenants_own(app: App, ports: Ports) -> object:

@@ -100,3 +100,19 @@ def test_uninstalling_the_chart_leaves_crd_apps_and_cron_jobs(
     kubectl("get", "crd", "cronixapps.cronix.dev")
     assert place.names("cxa") == {"shop"}
     assert place.get("cronjob", "cronix-shop-keep-0")["metadata"]["uid"] == uid
+
+
+def test_a_restart_while_the_app_is_away_still_repairs_drift(
+    place: Place, puppet: Puppet, kubectl: Kubectl, operator_back: None
+) -> None:
+    """Promises 3 and 5: the last good manifest survives the operator; it is read back from the CronJobs themselves."""
+    puppet.serve(manifest("shop", job("one", "0 3 * * *"), job("two", "0 4 * * *")))
+    place.apply(cronix_app("shop"))
+    place.wait_ready("shop")
+    _scale(kubectl, 0)
+    place.kubectl("delete", "pod", "puppet", "--grace-period=0")
+    _scale(kubectl, 1)
+    place.wait_condition("shop", "True", "FetchFailed")
+
+    place.kubectl("patch", "cronjob", "cronix-shop-one-0", "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    wait_until(lambda: not place.get("cronjob", "cronix-shop-one-0")["spec"]["suspend"], 20, "drift is repaired")

@@ -205,7 +205,7 @@ POD_SPEC = {
 
 
 @pytest.mark.law
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(knobs=KNOBS, override=KNOBS, suspend=st.booleans())
 def test_whatever_the_tenant_says_the_pod_keeps_its_shape(
     knobs: dict[str, Any], override: dict[str, Any], suspend: bool

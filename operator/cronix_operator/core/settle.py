@@ -24,12 +24,16 @@ SIGNATURE_CODES = frozenset({"MissingSignature", "MalformedHeader", "StaleTimest
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """What asking for the manifest gave: an accepted `manifest`, a `fault`, or neither: not due."""
+    """What asking for the manifest gave: an accepted `manifest`, a `fault`, or neither: not due.
+
+    `restored`: with a fault, the last good manifest as the CronJobs still have it, when memory has none.
+    """
 
     manifest: Manifest | None = None
     endpoint: Endpoint | None = None
     fault: ReconcileError | None = None
     weak_keys: tuple[str, ...] | None = None  # None: the keys were not read
+    restored: Good | None = None
 
     @property
     def asked(self) -> bool:
@@ -60,9 +64,10 @@ def settle(app: App, memory: Memory, answer: Answer, now: Now) -> Settled:
         return Settled(_good(memory, answer.manifest, answer, now), fresh=True, fault=None)
     fault = answer.fault or memory.source_fault
     # After an edit of spec.app the last good manifest is another app's: it must not be applied under the new id.
-    if memory.good is None or memory.good.manifest.app != app.app:
+    good = memory.good or answer.restored
+    if good is None or good.manifest.app != app.app:
         raise fault or Waiting("NotFetched", "the manifest has not been fetched yet")
-    return Settled(memory.good, fresh=False, fault=fault)
+    return Settled(good, fresh=False, fault=fault)
 
 
 def accept(app: App, document: object, max_cron_jobs: int) -> Manifest:
@@ -132,7 +137,7 @@ def after_attempt(app: App, memory: Memory, answer: Answer, now: Now, jitter: fl
         generation=app.generation,
         reconcile_at=app.reconcile_at,
         approve_prune=app.approve_prune,
-        good=memory.good if answer.manifest is None else _good(memory, answer.manifest, answer, now),
+        good=memory.good or answer.restored if answer.manifest is None else _good(memory, answer.manifest, answer, now),
         source_fault=fault,
         consecutive_failures=failures,
         next_fetch_monotonic=next_fetch,
