@@ -159,7 +159,7 @@ class Controller:
         failures = 0
         if tenant is not None:
             failures, tenant.failures = tenant.failures, tenant.failures + 1
-        return float(min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2**failures))
+        return float(min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(failures, 16)))
 
     async def _process(self, key: Key) -> None:
         tenant = self._tenants.get(key)

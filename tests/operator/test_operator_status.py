@@ -133,6 +133,14 @@ async def test_a_fault_of_ours_ends_in_this_apps_condition() -> None:
 
 
 @in_loop
+async def test_an_app_that_has_failed_for_weeks_does_not_kill_its_worker() -> None:
+    """T8: after 1,024 failures in a row 2**n was more than a float holds, and the worker died of its own back-off."""
+    world = await standing()
+    world.controller._tenants[NAMESPACE, "billing"].failures = 2000
+    assert world.controller._backoff((NAMESPACE, "billing")) == 600
+
+
+@in_loop
 async def test_what_a_failed_walk_could_not_learn_stays_told() -> None:
     world = await standing()
     rows, upcoming = world.status()["jobs"], world.status()["nextRun"]
