@@ -29,7 +29,7 @@ Sends one signed cron request, with retries, and exits 0 (done), 1 (the app refu
 3 (bad job file or no key), 4 (lock held) or 143 (stopped by SIGTERM before an answer).
 The job file is JSON, in the environment variable CRONIX_JOB or in PATH.
 """
-_MAX_JOB_FILE_BYTES = 1024 * 1024
+_MAX_JOB_FILE_BYTES = 8 * 1024 * 1024  # a body of 1 MiB, every byte of it written as \u00xx
 
 
 class _Signals:
