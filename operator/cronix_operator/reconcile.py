@@ -113,7 +113,8 @@ async def reconcile(app: App, memory: Memory, answer: Answer, now: Now, ports: P
     verdict = judge(
         absences,
         owned=len(owned_by(app, observed)),
-        own_word=isinstance(app.source, InlineSource | ConfigMapSource),
+        # Not by the source alone: after a switch to a broken inline manifest the last good one is still the app's word.
+        own_word=isinstance(app.source, InlineSource | ConfigMapSource) and settled.good.endpoint is None,
         max_delete_percent=app.max_delete_percent,
         approval=settled.good.digest,
         approved=app.approve_prune,

@@ -189,6 +189,18 @@ async def test_an_inline_edit_is_followed_at_once() -> None:
 
 
 @in_loop
+async def test_switching_to_a_broken_inline_manifest_confirms_nothing() -> None:
+    """The last good manifest is still the one that the app served short, once."""
+    world = await standing("a", "b")
+    world.site.answer = served("a")
+    await world.until_due()
+    world.apply(source={"inline": {"version": 2}})
+    for _ in range(3):
+        await world.until_due()
+    assert len(world.names()) == 2
+
+
+@in_loop
 async def test_too_many_jobs_keep_what_is_there() -> None:
     """J6."""
     world = await standing("a", "b")
