@@ -49,6 +49,9 @@ def main() -> None:
     except SettingsInvalid as exc:
         sys.exit(f"cronix-operator: {exc}")
     configure_logging(settings)
+    # The API server takes JSON of up to 10,000 levels; one CronixApp as deep as that must not end the watch for all of
+    # them with a RecursionError inside the JSON parser (attack T8).
+    sys.setrecursionlimit(20_000)
     registry = kopf.OperatorRegistry()
     register(registry, settings)
     kopf.run(

@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 from cronix_operator.core.announce import Announcement, announce
@@ -21,7 +21,7 @@ from cronix_operator.core.model import App, KubeObject, Now
 from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.render import spec_hash
 from cronix_operator.core.settle import Answer, after_attempt
-from cronix_operator.core.status import patch_for, summarize
+from cronix_operator.core.status import patch_for, refused, summarize
 from cronix_operator.reconcile import Ports, ask, reconcile
 from cronix_operator.workqueue import WorkQueue
 
@@ -95,8 +95,7 @@ class Controller:
         key = (meta["namespace"], meta["name"])
         tenant = self._tenants.get(key)
         if deleted or meta.get("deletionTimestamp"):
-            self._tenants.pop(key, None)
-            self._queue.forget(key)
+            self._drop(key)
             return
         if tenant is None or tenant.body["metadata"]["uid"] != meta["uid"]:
             status = dict(body.get("status") or {})
@@ -108,6 +107,10 @@ class Controller:
         if changed:
             tenant.failures = 0
             self._queue.add(key)
+
+    def _drop(self, key: Key) -> None:
+        self._tenants.pop(key, None)
+        self._queue.forget(key)
 
     def saw_cron_job(self, body: KubeObject, *, deleted: bool) -> None:
         """A CronJob with our label changed: due at once when somebody else did it, soon when only its runs moved."""
@@ -171,24 +174,24 @@ class Controller:
         except Stalled as exc:
             await self._refuse(key, tenant, exc, now)
             return
-        answer = await ask(app, tenant.memory, now, self._ports)
-        outcome, memory = await self._walk(app, tenant.memory, answer, now)
+        answer, outcome, memory = await self._walk(app, tenant.memory, now)
         tenant.memory = after_attempt(app, memory, answer, now, self._jitter())
         if self._tenants.get(key) is tenant:
             await self._tell(app, tenant, outcome)
+        if self._tenants.get(key) is tenant:
             self._queue.add(key, self._next_look(app, tenant, outcome, answer))
 
-    async def _walk(
-        self, app: App, memory: Memory, answer: Answer, now: Now
-    ) -> tuple[Outcome | ReconcileError, Memory]:
+    async def _walk(self, app: App, memory: Memory, now: Now) -> tuple[Answer, Outcome | ReconcileError, Memory]:
+        answer = Answer()
         try:
-            return await reconcile(app, memory, answer, now, self._ports)
+            answer = await ask(app, memory, now, self._ports)
+            return answer, *await reconcile(app, memory, answer, now, self._ports)
         except ReconcileError as exc:
-            return exc, memory
+            return answer, exc, memory
         except Exception as exc:  # promise 7: told in this app's condition, and the others go on
             logger.exception("unexpected failure", extra={"namespace": app.namespace, "app": app.name})
             text = f"the operator failed on this app ({type(exc).__name__}); its log has the details"
-            return Waiting("InternalError", text), memory
+            return answer, Waiting("InternalError", text), memory
 
     def _next_look(self, app: App, tenant: Tenant, outcome: Outcome | ReconcileError, answer: Answer) -> float:
         now = self._now().monotonic
@@ -207,7 +210,12 @@ class Controller:
         now = self._now()
         status = summarize(app, tenant.memory, outcome, tenant.status, now.utc)
         patch = patch_for(status, tenant.status)
-        if patch is not None and await self._status.patch_status(app.namespace, app.name, patch):
+        if patch is not None:
+            if not await self._status.patch_status(app.namespace, app.name, patch):
+                # Gone, and no watch said so (kopf tells no deletion that fell into a gap of the watch): without this
+                # the next walk would make CronJobs for an owner that is dead.
+                self._drop(app.key)
+                return
             # Only what was really written is remembered: a refused write is tried again by the next walk.
             tenant.status = {**{k: v for k, v in tenant.status.items() if k not in patch["status"]}, **status}
         for event in announce(outcome):
@@ -220,24 +228,11 @@ class Controller:
 
     async def _refuse(self, key: Key, tenant: Tenant, fault: Stalled, now: Now) -> None:
         """An unreadable spec: say so; nothing else can be done until it is edited."""
-        meta = tenant.body["metadata"]
-        condition = {
-            "status": {
-                "observedGeneration": meta.get("generation", 0),
-                "conditions": [
-                    {
-                        "type": kind,
-                        "status": state,
-                        "reason": fault.reason,
-                        "message": fault.message[:1024],
-                        "observedGeneration": meta.get("generation", 0),
-                        "lastTransitionTime": now.utc.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                    }
-                    for kind, state in (("Ready", "False"), ("Stalled", "True"))
-                ],
-            }
-        }
-        await self._status.patch_status(*key, condition)
+        patch = patch_for(
+            refused(tenant.body["metadata"].get("generation", 0), fault, tenant.status, now.utc), tenant.status
+        )
+        if patch is not None and await self._status.patch_status(*key, patch):
+            tenant.status = {**tenant.status, **patch["status"]}
 
 
 def _asks(body: Mapping[str, Any]) -> tuple[object, ...]:

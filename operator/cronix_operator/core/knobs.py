@@ -29,7 +29,6 @@ def read_knobs(reader: SpecReader, knobs: Mapping[str, Any], path: str) -> JobKn
     """`jobDefaults` or one override; every fault goes to the reader."""
     pod = reader.mapping(knobs, "pod", path)
     return JobKnobs(
-        suspend=reader.scalar(knobs, "suspend", path, bool),
         starting_deadline_seconds=reader.whole(knobs, "startingDeadlineSeconds", path, 10, 86400),
         successful_jobs_history_limit=reader.whole(knobs, "successfulJobsHistoryLimit", path, 0, 100),
         failed_jobs_history_limit=reader.whole(knobs, "failedJobsHistoryLimit", path, 1, 100),

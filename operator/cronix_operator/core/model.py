@@ -93,7 +93,6 @@ class Connection:
 class JobKnobs:
     """What a CronixApp may say about its jobs beyond the manifest; None means "not said here"."""
 
-    suspend: bool | None = None
     starting_deadline_seconds: int | None = None
     successful_jobs_history_limit: int | None = None
     failed_jobs_history_limit: int | None = None

@@ -263,12 +263,12 @@ def _removals(
         elif name not in verdict.allowed:
             holds.append(Hold(name, "PruneUnconfirmed", f'CronJob "{name}" is no longer in the manifest'))
         else:
-            removal = _removal(live_by_name[name], name)
-            (changes if isinstance(removal, Change) else holds).append(removal)  # type: ignore[arg-type]  # told apart here
+            step = removal(live_by_name[name], name)
+            (changes if isinstance(step, Change) else holds).append(step)  # type: ignore[arg-type]  # told apart here
     return changes, holds
 
 
-def _removal(live: KubeObject, name: str) -> Change | Hold:
+def removal(live: KubeObject, name: str) -> Change | Hold:
     """Delete; while a run is active suspend first and wait: a run in flight ends before its CronJob goes."""
     if not (live.get("status") or {}).get("active"):
         return Change("delete", name, "NotInManifest", live=live)

@@ -174,9 +174,9 @@ def _metadata(app: App, job: Job, name: str, labels: Mapping[str, str], fingerpr
     }
 
 
-def is_suspended(app: App, job: str, knobs: JobKnobs) -> bool:
-    """Whether a job is suspended: the app is, the job's knobs say so, or the annotation `cronix.dev/suspended-jobs`."""
-    return app.suspend or bool(knobs.suspend) or job in app.suspended_jobs
+def is_suspended(app: App, job: str) -> bool:
+    """Whether a job is suspended: its app is, or the annotation `cronix.dev/suspended-jobs` names it."""
+    return app.suspend or job in app.suspended_jobs
 
 
 def _spec(
@@ -196,7 +196,7 @@ def _spec(
         "timeZone": job.timezone,
         "startingDeadlineSeconds": knobs.starting_deadline_seconds or podspec.STARTING_DEADLINE_SECONDS,
         "concurrencyPolicy": job.policy.concurrency,
-        "suspend": is_suspended(app, job.name, knobs),
+        "suspend": is_suspended(app, job.name),
         "successfulJobsHistoryLimit": _default(knobs.successful_jobs_history_limit, 3),
         "failedJobsHistoryLimit": _default(knobs.failed_jobs_history_limit, 1),
         "jobTemplate": {"metadata": {"labels": dict(labels)}, "spec": job_spec},

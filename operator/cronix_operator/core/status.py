@@ -51,6 +51,13 @@ def summarize(
     return status
 
 
+def refused(generation: int, fault: Stalled, previous: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The status of a CronixApp whose spec cannot be read: the fault, and everything else as it was."""
+    verdicts = _failed(fault)
+    conditions = _conditions(verdicts, previous.get("conditions") or [], generation, now)
+    return {**previous, "observedGeneration": generation, "conditions": conditions}
+
+
 def patch_for(status: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any] | None:
     """The merge patch that turns `previous` into `status`, or None when nothing a person could miss has changed.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from cronix_operator.core import naming
 from cronix_operator.core.app import GROUP, PLURAL, VERSION
 from cronix_operator.core.errors import Waiting
 from cronix_operator.core.model import App, Change, Done, Hold, JobFault, KubeObject, Plan
-from cronix_operator.core.plan import Redecide, job_of, merged_body
+from cronix_operator.core.plan import Redecide, job_of, merged_body, removal
 from cronix_operator.core.render import spec_hash
 from cronix_operator.core.status import timestamp
 from cronix_operator.edges.api import ApiServer, Reply
@@ -51,8 +51,8 @@ class KubernetesCluster:
         """
         writes = [change for change in plan.changes if change.verb in {"create", "update"}]
         removals = [change for change in plan.changes if change.verb in {"delete", "suspend"}]
-        done = list(await asyncio.gather(*(self._write(app, change, redecide) for change in writes)))
-        return done + list(await asyncio.gather(*(self._remove(app, change) for change in removals)))
+        done = list(await asyncio.gather(*(_alone(change, self._write(app, change, redecide)) for change in writes)))
+        return done + list(await asyncio.gather(*(_alone(change, self._remove(app, change)) for change in removals)))
 
     async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
         """Write CronixApp.status by merge patch; False when the CronixApp is gone."""
@@ -78,10 +78,10 @@ class KubernetesCluster:
                 return Done(change, fault=_refused(change, reply))
             # Somebody was faster (for a minutely job the controller's own status writes are enough), or the object went
             # away: look again and decide again, at once.
-            decision = redecide(want, await self._get(app.namespace, change.name))
+            fresh = await self._get(app.namespace, change.name)
+            decision = redecide(want, fresh)
             if decision is None:
-                live = await self._get(app.namespace, change.name)
-                return Done(change, live=live)
+                return Done(change, live=fresh)
             if isinstance(decision, JobFault):
                 return Done(change, fault=decision)
             if isinstance(decision, Hold):
@@ -108,22 +108,33 @@ class KubernetesCluster:
         )
 
     async def _remove(self, app: App, change: Change) -> Done:
+        for _ in range(CONFLICT_RETRIES):
+            reply = await self._remove_once(app, change)
+            if reply.ok or reply.status == 404:
+                return Done(change)
+            if reply.status != 409:
+                break
+            # A run began or ended since we looked: decide again on what is there now.
+            live = await self._get(app.namespace, change.name)
+            step = None if live is None else removal(live, change.name)
+            if not isinstance(step, Change):
+                return Done(change)  # gone, or a run is active: the next walk goes on with it
+            change = step
+        assert change.live is not None  # noqa: S101  # removals are decided on a live object
+        text = f'removing "{change.name}": {reply.message}'
+        return Done(change, fault=JobFault(job_of(change.live), None, "ApplyFailed", text))
+
+    async def _remove_once(self, app: App, change: Change) -> Reply:
         live = change.live
-        assert live is not None  # noqa: S101  # removals are decided on a live object
+        assert live is not None  # noqa: S101  # see _remove
         path = f"{_path(app.namespace)}/{change.name}"
         meta = live["metadata"]
         if change.verb == "suspend":
             body = {**live, "apiVersion": "batch/v1", "kind": "CronJob", "spec": {**live["spec"], "suspend": True}}
-            reply = await self._api.request("PUT", path, query=STRICT, body=body)
-        else:
-            preconditions = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
-            options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
-            reply = await self._api.request("DELETE", path, body={**options, "preconditions": preconditions})
-        if reply.ok or reply.status == 404:
-            return Done(change)
-        return Done(
-            change, fault=JobFault(job_of(live), None, "ApplyFailed", f'removing "{change.name}": {reply.message}')
-        )
+            return await self._api.request("PUT", path, query=STRICT, body=body)
+        preconditions = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+        options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+        return await self._api.request("DELETE", path, body={**options, "preconditions": preconditions})
 
     async def _get(self, namespace: str, name: str) -> KubeObject | None:
         reply = await self._api.request("GET", f"{_path(namespace)}/{name}")
@@ -132,6 +143,15 @@ class KubernetesCluster:
         if not reply.ok:
             raise Waiting("ApiUnavailable", f'reading CronJob "{name}": {reply.message}')
         return reply.body
+
+
+async def _alone(change: Change, step: Awaitable[Done]) -> Done:
+    """One change's outcome; no answer from the API server is this change's fault, not its neighbours'."""
+    try:
+        return await step
+    except Waiting as exc:
+        job = change.desired.job if change.desired else job_of(change.live or {"metadata": {}})
+        return Done(change, fault=JobFault(job, None, exc.reason, exc.message))
 
 
 def _path(namespace: str) -> str:
