@@ -153,11 +153,11 @@ def headers_of(request: bytes) -> dict[str, str]:
 
 
 def job_file(url: str, *, fire: Mapping[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """A job file for ``url``: two attempts without a wait between them, one second each."""
+    """A job file for ``url``: two attempts without a wait between them, ten seconds each."""
     retries = {"max_attempts": 2, "min_seconds": 0, "max_seconds": 1} | changes.pop("retries", {})
     request = {"method": "POST", "url": url, "headers": {}, "body": '{"n":1}'} | changes.pop("request", {})
     job = {"name": "reconcile", "schedules": ["* * * * *"], "timezone": "UTC", "request": request}
-    job["policy"] = {"timeout_seconds": changes.pop("timeout_seconds", 1), "retries": retries}
+    job["policy"] = {"timeout_seconds": changes.pop("timeout_seconds", 10), "retries": retries}
     text: dict[str, Any] = {"app": "billing", "job": job, "secret_refs": ["env:CRON_KEY"], "schedule_index": 0}
     if fire is not None:
         text["fire"] = dict(fire)
