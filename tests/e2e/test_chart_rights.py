@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from e2e.conftest import Kubectl
 
+# What this file sets up once must be set up once: its tests stay on one of the parallel workers.
+pytestmark = pytest.mark.xdist_group(__name__)
+
 
 @pytest.fixture(scope="module")
 def helm(kubeconfig: Path) -> Helm:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from e2e.conftest import Kubectl
 
+# What this file sets up once must be set up once: its tests stay on one of the parallel workers.
+pytestmark = pytest.mark.xdist_group(__name__)
+
 SHORTEST: dict[str, Any] = {
     "kind": "CronixApp",
     "metadata": {"name": "billing"},
