@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from crd.crd_helpers import CRD_FILE, load_crd, page_examples
+from e2e.e2e_helpers import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +70,12 @@ class Apps:
         return str(caught.value)
 
 
+def _is_established(kubectl: Kubectl, name: str) -> bool:
+    # Not `kubectl wait`: it fails outright while the object has no conditions yet.
+    conditions = kubectl("get", "crd", name, "-o", "json").get("status", {}).get("conditions") or []
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
 @pytest.fixture(scope="module")
 def group(kubectl: Kubectl) -> Iterator[str]:
     """A copy of the CRD, established, under a group that nobody watches."""
@@ -77,7 +84,7 @@ def group(kubectl: Kubectl) -> Iterator[str]:
     text = text.replace("  group: cronix.dev\n", f"  group: {name}\n").replace("- cxa\n", f"- cxa{name[11:15]}\n")
     kubectl("create", "-f", "-", stdin=text)
     try:
-        kubectl("wait", f"crd/cronixapps.{name}", "--for=condition=Established", "--timeout=30s")
+        wait_until(lambda: _is_established(kubectl, f"cronixapps.{name}"), 60, "the CRD is established")
         yield name
     finally:
         kubectl("delete", "crd", f"cronixapps.{name}", "--wait=false")
