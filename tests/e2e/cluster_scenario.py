@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,14 +45,20 @@ def _output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+def _saved(command: str) -> list[str]:
+    """Tables as they are, without the comments (they hold the time) and the packet counters."""
+    lines = (line for line in _output(command).splitlines() if not line.startswith("#"))
+    return [re.sub(r"\[\d+:\d+\]", "", line).strip() for line in lines]
+
+
 def host() -> dict[str, Any]:
     """The host as `down` promises to give it back; the cluster's own folder and lock file stay by design."""
     files = _output("find", "/run", "/var/lib", "/var/log", "/etc/cni", "/opt", "-not", "-path", f"{PATHS.state}*")
     switches = ("net/ipv4/ip_forward", "net/ipv4/conf/all/route_localnet", "vm/overcommit_memory", "kernel/panic")
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     return {
-        "iptables": _output("iptables-save"),
-        "ip6tables": _output("ip6tables-save"),
+        "iptables": _saved("iptables-save"),
+        "ip6tables": _saved("ip6tables-save"),
         "rules": iptables.normalised(_output("iptables-save")),
         "links": [line.split(":", 2)[1:] for line in _output("ip", "-o", "link").splitlines()],
         "mounts": sorted(line.split()[4] for line in mounts),
