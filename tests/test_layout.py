@@ -270,13 +270,12 @@ def project_files() -> Iterator[Path]:
 
 
 def private_hosts() -> set[str]:
-    """The hosts from which this machine gets its packages, where they are not everybody's."""
-    public = {"pypi.org", "files.pythonhosted.org", "proxy.golang.org", "sum.golang.org", "registry.npmjs.org"}
+    """The hosts from which this machine gets its packages; no file of the project names one."""
     hosts = set()
     for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "GOPROXY", "GOSUMDB"):
         for address in re.split(r"[\s,|]+", os.environ.get(name, "")):
             hosts.add(urlsplit(address).hostname or "")
-    return {host for host in hosts if "." in host} - public
+    return {host for host in hosts if "." in host}
 
 
 # The words are put together here, so that this file does not hold them itself.
