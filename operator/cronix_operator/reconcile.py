@@ -32,7 +32,7 @@ from cronix_operator.core.plan import Ground, Redecide, absent_names, decide, di
 from cronix_operator.core.prune import judge, note_absent
 from cronix_operator.core.render import render
 from cronix_operator.core.restore import restore
-from cronix_operator.core.settle import Answer, accept, after_attempt, is_due, secret_refs, settle
+from cronix_operator.core.settle import Answer, accept, is_due, secret_refs, settle
 
 
 class InputsPort(Protocol):
@@ -125,6 +125,3 @@ async def reconcile(app: App, memory: Memory, answer: Answer, now: Now, ports: P
     outcome = conclude(memory, settled, desired, verdict, plan, results)
     after = remember(dataclasses.replace(memory, absences=absences), settled, plan, results, now)
     return outcome, after
-
-
-__all__ = ["Ports", "after_attempt", "ask", "reconcile"]

@@ -1,4 +1,4 @@
-"""Go-style durations ("1h30m") to seconds and back; what Kubernetes users write."""
+"""Go-style durations ("1h30m") to seconds; what Kubernetes users write."""
 
 from __future__ import annotations
 
@@ -13,14 +13,3 @@ def parse_duration(text: str) -> float:
     if not text or not re.fullmatch(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+", text, re.ASCII):
         raise ValueError(f'"{text}" is not a duration; write it like 30s, 5m or 1h30m')
     return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _PART.findall(text))
-
-
-def format_duration(seconds: float) -> str:
-    """The shortest whole-second form: 300 → `5m`, 5400 → `1h30m`, 0 → `0s`."""
-    rest = round(seconds)
-    parts = []
-    for unit, size in (("h", 3600), ("m", 60), ("s", 1)):
-        count, rest = divmod(rest, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"

@@ -7,6 +7,7 @@ count again). What saves writes over a restart (`pairs`) is read back from the C
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,6 +16,7 @@ from typing import Any
 from cronix_operator.core.errors import ReconcileError
 from cronix_operator.core.model import Endpoint
 from cronix_operator.core.prune import Absence
+from cronix_protocol.canonical import canonical_json
 from cronix_protocol.manifest import Manifest
 
 
@@ -30,6 +32,11 @@ class Known:
     live: str
     metadata: str = ""
     status: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def manifest_digest(manifest: Manifest) -> str:
+    """`sha256:<hex>` of the canonical form: what status calls the manifest's hash, and what an approval names."""
+    return "sha256:" + hashlib.sha256(canonical_json(manifest)).hexdigest()
 
 
 def fingerprint(live: Mapping[str, Any]) -> str:

@@ -26,7 +26,6 @@ class Limits:
     signer_image: str
     signer_image_pull_policy: str = "IfNotPresent"
     max_cron_jobs_per_app: int = 512
-    denied_addresses: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

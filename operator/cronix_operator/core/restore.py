@@ -7,15 +7,13 @@ that manifest, and drift is repaired as before the restart. Anything else (a Cro
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from datetime import datetime
 
-from cronix_operator.core.memory import Good
+from cronix_operator.core.memory import Good, manifest_digest
 from cronix_operator.core.model import App, Endpoint, KubeObject
 from cronix_operator.core.plan import owned_by
-from cronix_protocol.canonical import canonical_json
 from cronix_protocol.manifest import ManifestInvalid, parse_document
 
 
@@ -31,7 +29,7 @@ def restore(
         manifest = parse_document({"version": 1, "app": app.app, "jobs": list(jobs.values())})
     except ManifestInvalid:
         return None
-    if "sha256:" + hashlib.sha256(canonical_json(manifest)).hexdigest() != digest:
+    if manifest_digest(manifest) != digest:
         return None
     return Good(manifest, digest, endpoint, fetched_at=changed_at, changed_at=changed_at)
 

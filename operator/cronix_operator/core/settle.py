@@ -7,14 +7,12 @@ accepted here can reach the plan, so no answer of an app can delete a CronJob by
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
-from cronix_operator.core.memory import Good, Memory
+from cronix_operator.core.memory import Good, Memory, manifest_digest
 from cronix_operator.core.model import App, Endpoint, InlineSource, Now
 from cronix_operator.core.prune import second_look
-from cronix_protocol.canonical import canonical_json
 from cronix_protocol.manifest import Manifest, ManifestInvalid, parse_document, parse_manifest
 
 BACKOFF_FIRST_SECONDS = 5.0
@@ -98,7 +96,7 @@ def accept(app: App, document: object, max_cron_jobs: int) -> Manifest:
 
 
 def _good(memory: Memory, manifest: Manifest, answer: Answer, now: Now) -> Good:
-    digest = "sha256:" + hashlib.sha256(canonical_json(manifest)).hexdigest()
+    digest = manifest_digest(manifest)
     before = (memory.good.digest, memory.good.changed_at) if memory.good is not None else memory.changed
     changed_at = before[1] if before is not None and before[0] == digest else now.utc
     return Good(manifest, digest, answer.endpoint, fetched_at=now.utc, changed_at=changed_at)
