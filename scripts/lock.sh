@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 compile() { .venv/bin/uv pip compile --quiet --no-header --generate-hashes --no-emit-index-url "$@"; }
-compile --universal --python-version 3.11 --extra operator --group dev pyproject.toml -o requirements/dev.txt
+compile --universal --python-version 3.11 --extra operator --extra cli --group dev pyproject.toml -o requirements/dev.txt
 # For the images' own Python, without markers: pip judges those by the Python it runs on, which is another one.
 compile --python-version 3.13 --extra operator -c requirements/dev.txt pyproject.toml -o requirements/operator.txt
 compile --python-version 3.13 --group example -c requirements/dev.txt pyproject.toml -o requirements/example.txt

@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import struct
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cronix_cluster.network import API_PORT, NODE_NAME, node_address
@@ -72,18 +73,24 @@ def api(pki: Path, method: str, path: str, body: object = None) -> tuple[int, An
         connection.close()
 
 
-def node_fault(pki: Path) -> str | None:
-    """None when the node is Ready, else why not."""
+def node_fault(pki: Path, kubelet_since: float) -> str | None:
+    """None when the kubelet that runs since then (seconds since the epoch) has said that its node is Ready, else why not.
+
+    What a kubelet before it said still stands in the API for seconds and says nothing about this one.
+    """
     try:
         status, node = api(pki, "GET", f"/api/v1/nodes/{NODE_NAME}")
     except OSError as error:
         return str(error)
     if status != http.client.OK:
         return "the kubelet has not registered the node yet"
-    ready = [c for c in node["status"].get("conditions", []) if c["type"] == "Ready"]
-    if ready and ready[0]["status"] == "True":
-        return None
-    return f"node not Ready: {ready[0]['message']}" if ready else "node has no Ready condition yet"
+    ready = next((c for c in node["status"].get("conditions", []) if c["type"] == "Ready"), None)
+    if ready is None:
+        return "node has no Ready condition yet"
+    if ready["status"] != "True":
+        return f"node not Ready: {ready['message']}"
+    said = datetime.fromisoformat(ready["lastHeartbeatTime"]).timestamp()
+    return None if said >= int(kubelet_since) else "the kubelet has not told the node's state since it was started"
 
 
 def dns_fault(name: str = "kubernetes.default.svc.cluster.local") -> str | None:

@@ -150,13 +150,19 @@ def _start(paths: Paths, watch: Stopwatch, *, fresh: bool) -> bool:
     with watch.step("node Ready, DNS answering"):
         supervise.wait_until(
             {
-                "node": lambda: health.node_fault(paths.pki),
+                "node": lambda: node_fault(paths),
                 "DNS": health.dns_fault,
                 "service accounts": lambda: _service_account_fault(paths),
             },
             _READY_TIMEOUT_SECONDS,
         )
     return bool(starter.started)
+
+
+def node_fault(paths: Paths) -> str | None:
+    """None when the node is Ready in the words of the kubelet that runs now."""
+    kubelet = supervise.running(paths, "kubelet")
+    return health.node_fault(paths.pki, kubelet.since) if kubelet else "the kubelet is not running"
 
 
 def _grant_dns(paths: Paths) -> None:

@@ -49,7 +49,7 @@ def report(paths: Paths) -> tuple[str, bool]:
             (component.name, str(process.pid) if process else "-", since, _version(component), fault or "healthy")
         )
         well &= fault is None
-    node = health.node_fault(paths.pki) if well else "unknown"
+    node = lifecycle.node_fault(paths) if well else "unknown"
     dns = health.dns_fault() if well else "unknown"
     etcd = next(c for c in table if c.name == "etcd")
     durable = "no (--unsafe-no-fsync; ETCD_FSYNC=1 for durable)" if "--unsafe-no-fsync" in etcd.argv else "yes"
