@@ -74,7 +74,7 @@ def api(pki: Path, method: str, path: str, body: object = None) -> tuple[int, An
 
 
 def node_fault(pki: Path, kubelet_since: float) -> str | None:
-    """None when the kubelet that runs since then (seconds since the epoch) has said that its node is Ready, else why not.
+    """None when the kubelet running since then (seconds since the epoch) has said that its node is Ready, else why not.
 
     What a kubelet before it said still stands in the API for seconds and says nothing about this one.
     """
