@@ -25,8 +25,8 @@ PURE = frozenset(
     | {"hashlib", "hmac", "heapq", "ipaddress", "itertools", "json", "math", "re", "string", "types", "typing"}
     | {"unicodedata", "urllib.parse", "zoneinfo", "cronix_operator.core", "cronix_protocol"}
 )
-# `_sha2` is the standard library's since 3.12, tried before hashlib.
-STDLIB = frozenset({*sys.stdlib_module_names, "_sha2"})
+# The interpreter's own hashes, tried before hashlib; `_sha2` came with 3.12.
+STDLIB = frozenset({*sys.stdlib_module_names, "_sha1", "_sha2"})
 IMPURE_CALLS = frozenset({"open", "print", "input", "exec", "eval", "now", "utcnow", "today", "available_timezones"})
 MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 400

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from cronix_protocol.signature import DEFAULT_WINDOW_SECONDS, MIN_WINDOW_SECONDS
+from cronix_protocol.signature import DEFAULT_WINDOW_SECONDS
 from cronix_sdk import jobs, keys, runs
-from cronix_sdk.errors import SetupError
 from cronix_sdk.hooks import Hooks
 from cronix_sdk.receiver import Receiver, Settings
 from cronix_sdk.registry import JobRegistry
 from cronix_sdk.response import Response
+from cronix_sdk.verifying import checked_window
 
 if TYPE_CHECKING:
     from django.urls import URLPattern
@@ -75,7 +75,7 @@ class Cron:
         settings = Settings(
             secret=secret,
             static_keys=static_keys,
-            window_seconds=_checked_window(replay_window_seconds, "replay_window_seconds"),
+            window_seconds=checked_window(replay_window_seconds, "replay_window_seconds"),
             duplicates=duplicates,
             remember_seconds=remember_seconds,
             max_body_bytes=max_body_bytes,
@@ -115,7 +115,7 @@ class Cron:
         if secret is not None:
             keys.check_at_start(secret)
         if replay_window_seconds is not None:
-            _checked_window(replay_window_seconds, f"job {name!r}: replay_window_seconds")
+            checked_window(replay_window_seconds, f"job {name!r}: replay_window_seconds")
 
         def decorate(function: F) -> F:
             entry = jobs.register(
@@ -264,12 +264,6 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, object]) -> object:
         return asyncio.run(coroutine)
     finally:
         coroutine.close()  # when a loop runs in this thread already, asyncio.run has not touched it
-
-
-def _checked_window(seconds: int, what: str) -> int:
-    if seconds < MIN_WINDOW_SECONDS:
-        raise SetupError(f"{what}={seconds}: at least {MIN_WINDOW_SECONDS}, or honest clocks would be refused (W9)")
-    return seconds
 
 
 def _caller() -> str:

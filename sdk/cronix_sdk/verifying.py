@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from cronix_protocol import Verification, verify
+from cronix_protocol.signature import MIN_WINDOW_SECONDS
+from cronix_sdk.errors import SetupError
 from cronix_sdk.request import MANIFEST_PATH, Incoming, one_word
 from cronix_sdk.response import SIGNATURE_MISMATCH, STALE_TIMESTAMP, Refusal
 
@@ -44,6 +46,13 @@ class Check:
             now=self.now if now is None else now,
             window_seconds=self.window_seconds,
         )
+
+
+def checked_window(seconds: int, what: str) -> int:
+    """The replay window if it is one that honest clocks can keep, else `SetupError`."""
+    if seconds < MIN_WINDOW_SECONDS:
+        raise SetupError(f"{what}={seconds}: at least {MIN_WINDOW_SECONDS}, or honest clocks would be refused (W9)")
+    return seconds
 
 
 def refusal_of(verification: Verification, check: Check, known_paths: Sequence[str]) -> Refusal:

@@ -12,6 +12,14 @@ FIRE_TIME_ACTUAL: "Final" = "X-Cron-Fire-Time-Actual"
 ATTEMPT: "Final" = "X-Cron-Attempt"
 PREVIOUS_SUCCESS_TIME: "Final" = "X-Cron-Previous-Success-Time"
 
+WEBHOOK_ID: "Final" = "webhook-id"
+WEBHOOK_TIMESTAMP: "Final" = "webhook-timestamp"
+WEBHOOK_SIGNATURE: "Final" = "webhook-signature"
+GITHUB_SIGNATURE: "Final" = "X-Hub-Signature-256"
+GITHUB_SIGNATURE_SHA1: "Final" = "X-Hub-Signature"
+STRIPE_SIGNATURE: "Final" = "Stripe-Signature"
+QSTASH_SIGNATURE: "Final" = "Upstash-Signature"
+
 RESERVED_PREFIX: "Final" = "x-cron-"
 RESERVED: "Final" = frozenset(
     {
@@ -23,10 +31,17 @@ RESERVED: "Final" = frozenset(
         "proxy-authenticate",
         "proxy-authorization",
         "proxy-connection",
+        "stripe-signature",
         "te",
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "upstash-signature",
+        "webhook-id",
+        "webhook-signature",
+        "webhook-timestamp",
+        "x-hub-signature",
+        "x-hub-signature-256",
     }
 )
 """Lower-case names that the signer or the transport alone writes."""

@@ -7,8 +7,8 @@ The signer imports this module in every run, so it loads neither OpenSSL nor ``h
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Final
+    from collections.abc import Callable, Sequence
+    from typing import Any, Final
 
 try:  # the interpreter's own SHA-256 (3.12 on); hashlib would load OpenSSL, a third of the signer's start
     from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]  # private, absent in 3.11 and in typeshed
@@ -66,7 +66,7 @@ def sign(secret: str, *, method: str, path: str, body: bytes = b"", timestamp: i
         raise ValueError("the signing secret is empty; give a non-empty string")
     if not 0 <= timestamp <= _MAX_TIMESTAMP:
         raise ValueError(f"timestamp {timestamp} is not in 0..2**53-1; give Unix seconds")
-    mac = _mac(_raw(secret), _signed_bytes(timestamp, _raw(method), _raw(path), body))
+    mac = hmac_digest(wire_bytes(secret), _signed_bytes(timestamp, wire_bytes(method), wire_bytes(path), body))
     return f"t={timestamp},v1={mac.hex()}"
 
 
@@ -101,7 +101,7 @@ def verify(
             "StaleTimestamp", f"signed at {timestamp}, now it is {now}: more than {window_seconds} s apart; clock skew?"
         )
     try:
-        signed = _signed_bytes(timestamp, _raw(method), _raw(path), body)
+        signed = _signed_bytes(timestamp, wire_bytes(method), wire_bytes(path), body)
     except UnicodeEncodeError:
         return _refused("SignatureMismatch", "method or path holds characters that no request line can carry")
     index = _matching_secret(given, signed, secrets)
@@ -121,10 +121,10 @@ def _matching_secret(given: str, signed: bytes, secrets: "Sequence[str]") -> int
         if not secret:
             continue
         try:
-            key = _raw(secret)
+            key = wire_bytes(secret)
         except UnicodeEncodeError:  # no signer can hold such a key
             continue
-        if compare_digest(_mac(key, signed).hex(), given):
+        if compare_digest(hmac_digest(key, signed).hex(), given):
             return index
     return None
 
@@ -158,14 +158,14 @@ def _signed_bytes(timestamp: int, method: bytes, path: bytes, body: bytes) -> by
     return b"%d.%b.%b.%b" % (timestamp, method.upper(), path or b"/", body)
 
 
-def _mac(key: bytes, message: bytes) -> bytes:
-    """HMAC-SHA256 (RFC 2104)."""
+def hmac_digest(key: bytes, message: bytes, new: "Callable[[bytes], Any]" = sha256) -> bytes:
+    """Return HMAC (RFC 2104) with SHA-256, or with another hash of 64-byte blocks."""
     if len(key) > _BLOCK:
-        key = sha256(key).digest()
+        key = new(key).digest()
     key = key.ljust(_BLOCK, b"\0")
-    inner = sha256(key.translate(_INNER))
+    inner = new(key.translate(_INNER))
     inner.update(message)
-    outer = sha256(key.translate(_OUTER))
+    outer = new(key.translate(_OUTER))
     outer.update(inner.digest())
     digest: bytes = outer.digest()
     return digest
@@ -177,6 +177,9 @@ def sha256_digest(data: bytes) -> bytes:
     return digest
 
 
-def _raw(text: str) -> bytes:
-    """UTF-8; bytes that the environment or a server smuggled into the string as surrogates come out as they were."""
+def wire_bytes(text: str) -> bytes:
+    """Return UTF-8; bytes that the environment or a server smuggled in as surrogates come out as they were.
+
+    Raises ``UnicodeEncodeError`` for a surrogate that stands for no byte.
+    """
     return text.encode("utf-8", "surrogateescape")
