@@ -31,11 +31,11 @@ demo-down: ## remove what `make demo` installed, keep the cluster
 test: ## everything, the cluster included
 	@scripts/timed.sh start test
 	@scripts/timed.sh run "tools" scripts/setup.sh
-	@scripts/timed.sh run "check (no cluster)" $(MAKE) check
+	@scripts/timed.sh run "check (no cluster)" make check
 	@scripts/timed.sh run "local cluster" $(CLUSTER) up
 	@scripts/timed.sh run "wheels" scripts/wheels.sh operator example
 	@scripts/timed.sh run "images" scripts/images.sh $(IMAGES)
-	@scripts/timed.sh run "end-to-end tests" $(MAKE) e2e
+	@scripts/timed.sh run "end-to-end tests" make e2e
 	@scripts/timed.sh report test
 
 check: setup ## the fast loop without a cluster: format, lint, types, imports, tests
