@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLUSTER := env PYTHONPATH=cluster python3 -m cronix_cluster
 IMAGES := cronix-operator cronix-signer cronix-example
-export PYTHONPATH := spec:shim:sdk:operator:cluster
+export PYTHONPATH := spec:shim:sdk:operator:cli:cluster
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo demo-down test check e2e fmt lint type imports unit bench lock setup wheels images charts \

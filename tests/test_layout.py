@@ -248,7 +248,7 @@ def oversized(path: Path) -> Iterator[str]:
 
 def test_functions_and_files_stay_short() -> None:
     """The rule of the house is 40 and 300; these are the hard stops."""
-    files = sources("operator", "shim", "spec", "sdk", "cluster")
+    files = sources("operator", "shim", "spec", "sdk", "cli", "cluster")
     assert len(files) > 50
     assert [found for path in files for found in oversized(path)] == []
 

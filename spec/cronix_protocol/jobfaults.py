@@ -4,20 +4,17 @@ The protocol lets these pass, so the manifest stays valid and the other jobs run
 `path` of each fault is relative to the job ("request/headers/Host"); `code` is the reason in UpperCamelCase.
 """
 
-import re
 from collections.abc import Collection
 
-from cronix_protocol.faults import Fault, closest, path_segment, printable, quoted
+from cronix_protocol.faults import Fault, path_segment, printable
 from cronix_protocol.headers import header_fault, is_reserved
 from cronix_protocol.joburl import split_url
 from cronix_protocol.manifest import Job
 from cronix_protocol.schedule import ScheduleInvalid, parse_schedule
+from cronix_protocol.zones import zone_fault
 
 # The signer's own bound (jobfile); about 31 years.
 MAX_PAUSE_SECONDS = 10**9
-
-# kubernetes 1.34, pkg/apis/batch/validation: validTimeZoneCharacters, applied to each part between slashes.
-_ZONE_PART = re.compile(r"[A-Za-z.\-_0-9+]{1,14}")
 
 
 def kubernetes_faults(job: Job, zones: Collection[str]) -> tuple[Fault, ...]:
@@ -27,27 +24,6 @@ def kubernetes_faults(job: Job, zones: Collection[str]) -> tuple[Fault, ...]:
     Reasons: InvalidSchedule, UnknownTimeZone, InvalidURL, ReservedHeader, InvalidHeader, DuplicateHeader, PauseTooLong.
     """
     return (*_schedules(job), *_timezone(job, zones), *_url(job), *_headers(job), *_pauses(job))
-
-
-def zone_fault(name: str, zones: Collection[str]) -> str | None:
-    """Why the API server refuses `name` as a CronJob's timeZone, with what to write instead, or None.
-
-    Kubernetes compares names as its files are named: case counts. `Local` would be the controller's own zone.
-    Source: kubernetes 1.34, pkg/apis/batch/validation/validation.go validateTimeZone.
-    """
-    if not name:
-        return 'is empty; write an IANA name such as "Europe/Paris", or leave the field out for UTC'
-    if name.casefold() == "local":
-        return f'{quoted(name)} would be the controller\'s own zone; write an IANA name such as "Europe/Paris" or UTC'
-    if name in zones and all(map(_is_zone_part, name.split("/"))):
-        return None
-    near = closest(name, zones)
-    advice = f"did you mean {near}?" if near else 'write an IANA name such as "Europe/Paris", or UTC'
-    return f"unknown time zone {quoted(name)}; {advice}"
-
-
-def _is_zone_part(part: str) -> bool:
-    return part not in (".", "..") and not part.startswith("-") and _ZONE_PART.fullmatch(part) is not None
 
 
 def _schedules(job: Job) -> list[Fault]:

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio import client, config
+from yaml import YAMLError
 
 from cronix_operator.core.errors import Waiting
 
@@ -48,21 +49,34 @@ class Reply:
 class ApiServer:
     """One connection pool to the API server. `async with` it; requests never raise for a status, only for no answer."""
 
-    def __init__(self, kubeconfig: str | None = None) -> None:
+    def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
         self._kubeconfig = kubeconfig
+        self._context = context
+        self.namespace = "default"  # what the kubeconfig's context names
         self._seats = asyncio.Semaphore(CONCURRENT_REQUESTS)
         self._configuration = client.Configuration()
         self._client: client.ApiClient | None = None
 
     async def __aenter__(self) -> Self:
         if self._kubeconfig or "KUBERNETES_SERVICE_HOST" not in os.environ:
-            await config.load_kube_config(self._kubeconfig, client_configuration=self._configuration)  # type: ignore[no-untyped-call]  # the client library ships no types for it
+            await self._load_kubeconfig()
         else:
             config.load_incluster_config(client_configuration=self._configuration)  # type: ignore[no-untyped-call]  # the client library ships no types for it
         # A proxy in the environment must not see our token: the API server is always reached directly.
         self._configuration.client_session_kwargs = {"trust_env": False}
         self._client = client.ApiClient(self._configuration)
         return self
+
+    async def _load_kubeconfig(self) -> None:
+        try:
+            contexts, active = config.list_kube_config_contexts(self._kubeconfig)  # type: ignore[no-untyped-call]  # the client library ships no types for it
+            await config.load_kube_config(  # type: ignore[no-untyped-call]  # the client library ships no types for it
+                self._kubeconfig, self._context, client_configuration=self._configuration
+            )
+        except (config.ConfigException, OSError, YAMLError, TypeError) as exc:
+            raise Waiting("ApiUnavailable", f"kubeconfig: {exc}") from exc
+        chosen = next((c for c in contexts if c["name"] == self._context), active)
+        self.namespace = chosen["context"].get("namespace") or "default"
 
     async def __aexit__(self, *_exc: object) -> None:
         if self._client is not None:
