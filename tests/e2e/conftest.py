@@ -147,8 +147,10 @@ def install_operator(helm: Helm, images: dict[str, str]) -> Callable[[], None]:
 @pytest.fixture(scope="session")
 def operator(install_operator: Callable[[], None], tmp_path_factory: pytest.TempPathFactory) -> None:
     """The operator is installed; the first of several parallel workers does it, the others wait."""
-    # xdist gives each worker its own base folder below one common to the run.
-    common = tmp_path_factory.getbasetemp().parent
+    # xdist gives each worker its own base folder below one common to the run. Without it the base folder is the run's,
+    # and the one above it common to all runs: a marker there would spare the next run its own operator.
+    base = tmp_path_factory.getbasetemp()
+    common = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with (common / "operator.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         marker = common / "operator.installed"
