@@ -207,7 +207,7 @@ def test_a_planted_framework_is_seen(planted: str, seen: list[str]) -> None:
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
-        ("kopf", {"handlers.py", "__main__.py"}),
+        ("kopf", {"handlers.py"}),
         ("kubernetes", {"edges/api.py"}),
         ("httpx", {"edges/source.py"}),
     ],

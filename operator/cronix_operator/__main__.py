@@ -1,16 +1,23 @@
-"""`cronix-operator`: read the environment, set up logging, run kopf."""
+"""`cronix-operator`: read the environment, set up logging, run until told to stop."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 import os
 import sys
 from datetime import UTC, datetime
 
-import kopf
-
-from cronix_operator.handlers import register
+from cronix_operator.edges.access import AccessReviews
+from cronix_operator.edges.api import ApiServer
+from cronix_operator.edges.events import EventRecorder
+from cronix_operator.edges.health import HealthServer
+from cronix_operator.handlers import Stretch, cancel_on_signals, read_clocks
+from cronix_operator.herald import Herald
+from cronix_operator.life import live
+from cronix_operator.preflight import Preflight
 from cronix_operator.settings import Settings, SettingsInvalid, read_settings
 
 _EXTRA_FIELDS = ("namespace", "app", "reason")
@@ -42,6 +49,21 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM. Health is answered from the first moment, so that a wait for rights can be seen."""
+    async with ApiServer(settings.kubeconfig) as api:
+        stretch = Stretch(settings, api)
+        herald = Herald(settings, EventRecorder(api, settings.pod_name), read_clocks)
+        preflight = Preflight(settings.scope, AccessReviews(api), herald.tell)
+        health = HealthServer(settings.health_port, lambda: stretch.ill, lambda: preflight.fault or stretch.unready)
+        await health.start()
+        cancel_on_signals()
+        try:
+            await live(preflight, stretch.serve)
+        finally:
+            await health.stop()
+
+
 def main() -> None:
     """Run until SIGTERM; exit 2 with one line when the environment makes no sense."""
     try:
@@ -52,16 +74,9 @@ def main() -> None:
     # The API server takes JSON of up to 10,000 levels; one CronixApp as deep as that must not end the watch for all of
     # them with a RecursionError inside the JSON parser (attack T8).
     sys.setrecursionlimit(20_000)
-    registry = kopf.OperatorRegistry()
-    register(registry, settings)
-    kopf.run(
-        registry=registry,
-        standalone=True,
-        # Without it kopf asks the system for a user name, which a container need not have.
-        identity=settings.pod_name,  # type: ignore[arg-type]  # kopf's NewType of str, which it does not export
-        clusterwide=not settings.watch_namespaces,
-        namespaces=list(settings.watch_namespaces),
-    )
+    # A signal while nothing is served yet cancels the one task there is.
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(run(settings))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
+import signal
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,7 +21,6 @@ from cronix_operator.core.model import Limits, Now
 from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.cluster import KubernetesCluster
 from cronix_operator.edges.events import EventRecorder
-from cronix_operator.edges.health import HealthServer
 from cronix_operator.edges.inputs import Inputs
 from cronix_operator.edges.source import HttpSource
 from cronix_operator.reconcile import Ports
@@ -36,17 +37,15 @@ def read_clocks() -> Now:
 
 
 class Door:
-    """Everything that lives as long as the operator: the API connection, the controller, the health endpoint."""
+    """What lives as long as one stretch of serving: the controller with its workers, on a connection that is given."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, api: ApiServer) -> None:
         self._settings = settings
-        self._api = ApiServer(settings.kubeconfig)
-        self._health: HealthServer | None = None
+        self._api = api
         self.controller: Controller | None = None
 
     async def open(self) -> None:
-        """Connect and start the workers. Called inside kopf's event loop."""
-        await self._api.__aenter__()
+        """Start the workers. Called inside kopf's event loop."""
         settings = self._settings
         cluster = KubernetesCluster(self._api, lambda: read_clocks().utc)
         limits = Limits(
@@ -71,25 +70,79 @@ class Door:
             resync_seconds=settings.resync_seconds,
         )
         self.controller.start()
-        self._health = HealthServer(settings.health_port, self._is_turning)
-        await self._health.start()
 
     async def close(self) -> None:
-        """Stop in reverse order."""
-        if self._health is not None:
-            await self._health.stop()
+        """Stop the workers."""
         if self.controller is not None:
             await self.controller.stop()
-        await self._api.__aexit__()
 
-    def _is_turning(self) -> bool:
+    @property
+    def ill(self) -> str:
+        """Why this stretch should be ended from outside: its heartbeat has stopped. Empty while all is well."""
         controller = self.controller
-        return controller is not None and time.monotonic() - controller.last_turn_monotonic < STALL_SECONDS
+        if controller is None or time.monotonic() - controller.last_turn_monotonic < STALL_SECONDS:
+            return ""
+        return f"the work loop has not turned for {STALL_SECONDS:g} s"
 
 
-def register(registry: kopf.OperatorRegistry, settings: Settings) -> Door:
+class Stretch:
+    """Runs kopf over some namespaces, again and again in one process; knows how the present stretch is doing."""
+
+    def __init__(self, settings: Settings, api: ApiServer) -> None:
+        self._settings = settings
+        self._api = api
+        self._door: Door | None = None
+
+    @property
+    def ill(self) -> str:
+        """Why the process should be restarted; empty while all is well."""
+        return self._door.ill if self._door is not None else ""
+
+    @property
+    def unready(self) -> str:
+        """Why nothing is being looked after at this moment; empty while something is."""
+        return "" if self._door is not None and self._door.controller is not None else "nothing is watched yet"
+
+    async def serve(self, namespaces: tuple[str, ...], stop: asyncio.Event) -> bool:
+        """Watch and work until `stop` is set (then True) or a signal comes; "" as a namespace is the whole cluster."""
+        registry = kopf.OperatorRegistry()
+        self._door = register(registry, self._settings, self._api)
+        everywhere = "" in namespaces
+        asked = False
+
+        @kopf.on.cleanup(registry=registry)
+        async def let_go(**_: object) -> None:
+            nonlocal asked
+            asked = stop.is_set()
+            stop.set()  # after a signal kopf would wait 5 s for its own task that waits for this
+
+        try:
+            await kopf.operator(
+                registry=registry,
+                standalone=True,
+                # Without it kopf asks the system for a user name, which a container need not have.
+                identity=self._settings.pod_name,  # type: ignore[arg-type]  # kopf's NewType of str, which it does not export
+                clusterwide=everywhere,
+                namespaces=[] if everywhere else list(namespaces),
+                stop_flag=stop,
+            )
+        finally:
+            self._door = None
+            cancel_on_signals()  # kopf has put its own handlers in the place of these
+        return asked
+
+
+def cancel_on_signals() -> None:
+    """SIGTERM and SIGINT cancel the task that calls this; as process 1 of a container it would not see them else."""
+    loop, me = asyncio.get_running_loop(), asyncio.current_task()
+    assert me is not None  # noqa: S101  # a coroutine runs in a task
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, me.cancel)
+
+
+def register(registry: kopf.OperatorRegistry, settings: Settings, api: ApiServer) -> Door:
     """Put the handlers of one operator into a kopf registry."""
-    door = Door(settings)
+    door = Door(settings, api)
 
     @kopf.on.startup(registry=registry)
     async def configure(settings: kopf.OperatorSettings, **_: object) -> None:

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from cronix_operator.core.rights import Scope
+
 LOG_LEVELS = ("INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -27,9 +29,17 @@ class Settings:
     resync_seconds: float = 600.0
     health_port: int = 8081
     pod_name: str = "cronix-operator"
+    pod_uid: str = ""  # empty outside of a cluster
+    namespace: str = "cronix-system"  # the operator's own
     service_account: str = "cronix-system:cronix-operator"  # namespace:name, for the advice on missing rights
+    secrets_namespaces: tuple[str, ...] = ("",)  # "" in it: wherever it watches; none: each namespace grants its own
     denied_addresses: frozenset[str] = frozenset()
     kubeconfig: str | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """Where the operator works, for the list of the rights it needs."""
+        return Scope(self.watch_namespaces, self.secrets_namespaces)
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
@@ -40,12 +50,12 @@ def read_settings(env: Mapping[str, str]) -> Settings:
             "CRONIX_SIGNER_IMAGE is not set: the reference of the signer's image (chart: signer.image)"
         )
     log_format = _among(env, "CRONIX_LOG_FORMAT", ("json", "text"))
-    names = env.get("CRONIX_WATCH_NAMESPACES", "").replace(",", " ").split()
+    namespace = env.get("POD_NAMESPACE", "cronix-system")
     own = (env.get("KUBERNETES_SERVICE_HOST", ""), env.get("HOST_IP", ""))
     return Settings(
         signer_image=image,
         signer_image_pull_policy=_among(env, "CRONIX_SIGNER_IMAGE_PULL_POLICY", ("IfNotPresent", "Always", "Never")),
-        watch_namespaces=tuple(names),
+        watch_namespaces=_names(env, "CRONIX_WATCH_NAMESPACES"),
         log_level=_among({name: text.upper() for name, text in env.items()}, "CRONIX_LOG_LEVEL", LOG_LEVELS),
         log_format="json" if log_format == "json" else "text",
         workers=_whole(env, "CRONIX_WORKERS", 8, 1, 256),
@@ -53,12 +63,25 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         resync_seconds=_whole(env, "CRONIX_RESYNC_SECONDS", 600, 10, 86400),
         health_port=_whole(env, "CRONIX_HEALTH_PORT", 8081, 1, 65535),
         pod_name=env.get("POD_NAME", "cronix-operator"),
-        service_account=":".join(
-            (env.get("POD_NAMESPACE", "cronix-system"), env.get("POD_SERVICE_ACCOUNT", "cronix-operator"))
-        ),
+        pod_uid=env.get("POD_UID", ""),
+        namespace=namespace,
+        service_account=":".join((namespace, env.get("POD_SERVICE_ACCOUNT", "cronix-operator"))),
+        secrets_namespaces=_secrets_namespaces(env),
         denied_addresses=frozenset(address for address in own if address),
         kubeconfig=env.get("CRONIX_KUBECONFIG") or env.get("KUBECONFIG"),
     )
+
+
+def _names(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(env.get(name, "").replace(",", " ").split()))
+
+
+def _secrets_namespaces(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Where the operator is told it may read Secrets; in mode `namespaces` without a list, wherever it watches."""
+    mode = _among(env, "CRONIX_SECRETS_MODE", ("cluster", "namespaces", "none"))
+    if mode == "none":
+        return ()
+    return (_names(env, "CRONIX_SECRETS_NAMESPACES") if mode == "namespaces" else ()) or ("",)
 
 
 def _among(env: Mapping[str, str], name: str, words: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from cronix_operator.core.announce import Announcement
@@ -27,15 +27,22 @@ class EventRecorder:
 
     async def post(self, app: App, event: Announcement, now: datetime, monotonic: Callable[[], float]) -> None:
         """Post one Event; a refusal is dropped, for an Event is never worth failing a reconcile."""
-        key = f"{app.uid} {event.reason} {event.message}"
+        about = {"apiVersion": API_VERSION, "kind": KIND, "namespace": app.namespace, "name": app.name, "uid": app.uid}
+        await self.post_about(about, event, now, monotonic)
+
+    async def post_about(
+        self, about: Mapping[str, str], event: Announcement, now: datetime, monotonic: Callable[[], float]
+    ) -> None:
+        """The same about any object: `about` is the Event's involvedObject."""
+        key = f"{about['uid']} {event.reason} {event.message}"
         if monotonic() - self._said.get(key, -QUIET_SECONDS) < QUIET_SECONDS:
             return
         self._remember(key, monotonic())
         digest = hashlib.sha256(f"{key} {now.timestamp()}".encode()).hexdigest()[:16]
         await self._api.request(
             "POST",
-            f"/api/v1/namespaces/{app.namespace}/events",
-            body=self._body(app, event, now, f"{app.name}.{digest}"),
+            f"/api/v1/namespaces/{about['namespace']}/events",
+            body=self._body(about, event, now, f"{about['name']}.{digest}"),
         )
 
     def _remember(self, key: str, monotonic: float) -> None:
@@ -43,19 +50,13 @@ class EventRecorder:
             self._said = {k: t for k, t in self._said.items() if monotonic - t < QUIET_SECONDS}
         self._said[key] = monotonic
 
-    def _body(self, app: App, event: Announcement, now: datetime, name: str) -> dict[str, object]:
+    def _body(self, about: Mapping[str, str], event: Announcement, now: datetime, name: str) -> dict[str, object]:
         moment = timestamp(now)
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": name, "namespace": app.namespace},
-            "involvedObject": {
-                "apiVersion": API_VERSION,
-                "kind": KIND,
-                "namespace": app.namespace,
-                "name": app.name,
-                "uid": app.uid,
-            },
+            "metadata": {"name": name, "namespace": about["namespace"]},
+            "involvedObject": dict(about),
             "type": event.type,
             "reason": event.reason,
             "message": event.message[:MAX_MESSAGE],

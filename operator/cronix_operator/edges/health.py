@@ -1,4 +1,4 @@
-"""/healthz and /readyz over HTTP: 200 while the work loop turns, 503 when it does not."""
+"""/healthz and /readyz over HTTP: 200 while the loop turns and nothing is missing, 503 with the reason otherwise."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from aiohttp import web
 
 
 class HealthServer:
-    """Serves the probes on every interface, for the kubelet calls from the node."""
+    """Serves the probes on every interface, for the kubelet calls from the node.
 
-    def __init__(self, port: int, is_turning: Callable[[], bool]) -> None:
+    It lives in the operator's own event loop on purpose: a loop that is blocked cannot answer, which is what the
+    liveness probe is there to find. `ill` and `unready` give the reason, or nothing.
+    """
+
+    def __init__(self, port: int, ill: Callable[[], str], unready: Callable[[], str]) -> None:
         self._port = port
-        self._is_turning = is_turning
+        self._ill = ill
+        self._unready = unready
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         """Listen; OSError when the port is taken."""
         app = web.Application()
-        app.router.add_get("/healthz", self._answer)
-        app.router.add_get("/readyz", self._answer)
+        app.router.add_get("/healthz", self._alive)
+        app.router.add_get("/readyz", self._ready)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, None, self._port).start()
@@ -29,7 +34,12 @@ class HealthServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _answer(self, _request: web.Request) -> web.Response:
-        if self._is_turning():
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text="the work loop has not turned for 30 s\n")
+    async def _alive(self, _request: web.Request) -> web.Response:
+        return _answer(self._ill())
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        return _answer(self._ill() or self._unready())
+
+
+def _answer(fault: str) -> web.Response:
+    return web.Response(status=503, text=f"{fault}\n") if fault else web.Response(text="ok\n")

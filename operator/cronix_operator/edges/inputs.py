@@ -10,6 +10,7 @@ from typing import Any
 from cronix_operator.core import keys as core_keys
 from cronix_operator.core.endpoint import service_endpoint, url_endpoint
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
+from cronix_operator.core.grants import grant
 from cronix_operator.core.model import (
     App,
     ConfigMapSource,
@@ -104,7 +105,7 @@ class Inputs:
                 missing, f'{kind} "{name}" does not exist in namespace "{app.namespace}"; {_advice(plural, app, name)}'
             )
         if reply.status == 403:
-            raise Stalled("Forbidden", _grant(plural, app, name, self._service_account))
+            raise Stalled("Forbidden", grant(app, plural, name, self._service_account))
         if not reply.ok:
             raise Waiting("ApiUnavailable", f'reading {kind} "{name}": {reply.message}')
         return reply.body
@@ -137,13 +138,3 @@ def _no_key(app: App, data_keys: Mapping[str, bytes]) -> str:
         )
     wanted = ", ".join(f"{key.ref.secret}/{key.ref.key}" for key in app.signing_keys)
     return f"none of the keys in spec.signing.keys exists ({wanted}); nothing is ever fired unsigned"
-
-
-def _grant(plural: str, app: App, name: str, service_account: str) -> str:
-    return (
-        f'the operator may not read {plural} in namespace "{app.namespace}"; grant it: '
-        f"kubectl -n {app.namespace} create role cronix-{plural} --verb=get --resource={plural} "
-        f"--resource-name={name} && "
-        f"kubectl -n {app.namespace} create rolebinding cronix-{plural} --role=cronix-{plural} "
-        f"--serviceaccount={service_account}"
-    )
