@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from cronix_operator.core.announce import Announcement, announce
 from cronix_operator.core.app import GROUP, KIND, parse_app
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
+from cronix_operator.core.keynews import key_news
 from cronix_operator.core.memory import Memory, fingerprint, recalled
 from cronix_operator.core.model import App, KubeObject, Now
 from cronix_operator.core.outcome import Outcome
@@ -177,7 +178,7 @@ class Controller:
         answer, outcome, memory = await self._walk(app, tenant.memory, now)
         tenant.memory = after_attempt(app, memory, answer, now, self._jitter())
         if self._tenants.get(key) is tenant:
-            await self._tell(app, tenant, outcome)
+            await self._tell(app, tenant, outcome, key_news(memory.rotation, tenant.memory.rotation))
         if self._tenants.get(key) is tenant:
             self._queue.add(key, self._next_look(app, tenant, outcome, answer))
 
@@ -206,7 +207,9 @@ class Controller:
             waits.append(self._backoff(app.key))  # the API server refused a step, not the source
         return max(0.1, min(waits))
 
-    async def _tell(self, app: App, tenant: Tenant, outcome: Outcome | ReconcileError) -> None:
+    async def _tell(
+        self, app: App, tenant: Tenant, outcome: Outcome | ReconcileError, news: list[Announcement]
+    ) -> None:
         now = self._now()
         status = summarize(app, tenant.memory, outcome, tenant.status, now.utc)
         patch = patch_for(status, tenant.status)
@@ -218,7 +221,7 @@ class Controller:
                 return
             # Only what was really written is remembered: a refused write is tried again by the next walk.
             tenant.status = {**{k: v for k, v in tenant.status.items() if k not in patch["status"]}, **status}
-        for event in announce(outcome):
+        for event in (*announce(outcome), *news):
             logger.log(
                 logging.INFO if event.type == "Normal" else logging.WARNING,
                 event.message,

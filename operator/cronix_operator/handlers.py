@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import signal
 import time
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from cronix_operator.edges.cluster import KubernetesCluster
 from cronix_operator.edges.events import EventRecorder
 from cronix_operator.edges.inputs import Inputs
 from cronix_operator.edges.source import HttpSource
+from cronix_operator.probe import Chance
 from cronix_operator.reconcile import Ports
 from cronix_operator.settings import Settings
 
@@ -59,6 +61,7 @@ class Door:
             cluster=cluster,
             limits=limits,
             time_zones=frozenset(available_timezones()),
+            chance=Chance(salt=secrets.token_bytes(32), random_key=lambda: secrets.token_hex(32)),
         )
         self.controller = Controller(
             ports,

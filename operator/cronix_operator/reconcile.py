@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Protocol
 
 from cronix_operator.core.errors import ReconcileError
-from cronix_operator.core.keys import weak_keys
 from cronix_operator.core.memory import Good, Memory
 from cronix_operator.core.model import (
     App,
@@ -20,7 +19,6 @@ from cronix_operator.core.model import (
     Done,
     Endpoint,
     InlineSource,
-    KeyMaterial,
     KubeObject,
     Limits,
     Now,
@@ -32,17 +30,14 @@ from cronix_operator.core.plan import Ground, Redecide, absent_names, decide, di
 from cronix_operator.core.prune import judge, note_absent
 from cronix_operator.core.render import render
 from cronix_operator.core.restore import restore
-from cronix_operator.core.settle import Answer, accept, is_due, secret_refs, settle
+from cronix_operator.core.rotation import Rotation, preferred
+from cronix_operator.core.settle import Answer, accept, is_due, settle
+from cronix_operator.probe import Chance, KeyPort, SourcePort, look
 
 
-class InputsPort(Protocol):
+class InputsPort(KeyPort, Protocol):
     async def endpoint(self, app: App) -> Endpoint | None: ...
     async def config_map_document(self, app: App, source: ConfigMapSource) -> bytes: ...
-    async def material(self, app: App, refs: Sequence[str]) -> KeyMaterial: ...
-
-
-class SourcePort(Protocol):
-    async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes: ...
 
 
 class ClusterPort(Protocol):
@@ -59,25 +54,25 @@ class Ports:
     cluster: ClusterPort
     limits: Limits
     time_zones: Collection[str]
+    chance: Chance
 
 
 async def ask(app: App, memory: Memory, now: Now, ports: Ports) -> Answer:
     """Ask the source if it is due. A failure is a value here: with a last good manifest the walk goes on without it."""
     if (app.suspend and memory.good is not None) or not is_due(app, memory, now):
         return Answer()
-    weak: tuple[str, ...] | None = None
     endpoint: Endpoint | None = None
     try:
         endpoint = await ports.inputs.endpoint(app)
         if endpoint is None:
-            return Answer(accept(app, await _tenants_own(app, ports), ports.limits.max_cron_jobs_per_app))
-        material = await ports.inputs.material(app, secret_refs(memory))
-        weak = weak_keys(material)
-        document = await ports.source.fetch(app, endpoint, material, int(now.utc.timestamp()))
-        manifest = accept(app, document, ports.limits.max_cron_jobs_per_app)
+            document = await _tenants_own(app, ports)
+            return Answer(accept(app, document, ports.limits.max_cron_jobs_per_app), rotation=Rotation())
     except ReconcileError as exc:
-        return Answer(fault=exc, weak_keys=weak, restored=await _restored(app, memory, endpoint, ports))
-    return Answer(manifest, endpoint, weak_keys=weak)
+        return Answer(fault=exc, restored=await _restored(app, memory, endpoint, ports))
+    answer = await look(app, memory, endpoint, now, ports)
+    if answer.fault is None:
+        return answer
+    return dataclasses.replace(answer, restored=await _restored(app, memory, endpoint, ports))
 
 
 async def _restored(app: App, memory: Memory, endpoint: Endpoint | None, ports: Ports) -> Good | None:
@@ -105,7 +100,8 @@ async def _tenants_own(app: App, ports: Ports) -> object:
 async def reconcile(app: App, memory: Memory, answer: Answer, now: Now, ports: Ports) -> tuple[Outcome, Memory]:
     """One walk for one app, with the source's answer in hand; returns what came of it and what to remember."""
     settled = settle(app, memory, answer, now)
-    desired = render(app, settled.good.manifest, settled.good.endpoint, ports.limits, ports.time_zones)
+    keys = preferred(memory.rotation if answer.rotation is None else answer.rotation)
+    desired = render(app, settled.good.manifest, settled.good.endpoint, ports.limits, ports.time_zones, keys)
     observed = await ports.cluster.observe(app)
     absent = absent_names(app, desired, observed)
     absences = note_absent(absent, memory.absences, now.monotonic) if settled.fresh else memory.absences

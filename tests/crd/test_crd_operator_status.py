@@ -6,6 +6,7 @@ A status that breaks one bound is refused as a whole by the API server, and the 
 from __future__ import annotations
 
 import copy
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
 from cronix_operator.core.memory import Good, Known, Memory
 from cronix_operator.core.model import DesiredCronJob, JobFault
 from cronix_operator.core.outcome import Outcome
+from cronix_operator.core.rotation import KeyRecord, Rotation
 from cronix_operator.core.status import summarize
 from cronix_protocol.manifest import Manifest
 
@@ -73,14 +75,19 @@ def worst(rows: int = 300, faults: int = 300) -> tuple[Memory, Outcome]:
         pending_prune=9,
         retry_after_seconds=None,
     )
-    return Memory(good=good, consecutive_failures=10**9, pairs=pairs), outcome
+    names = tuple(f"{'k' * 251}{number:02}" for number in range(20))
+    records = tuple(KeyRecord(name, "accepted", proven=True, probed_at=NOW) for name in names)
+    rotation = Rotation(groups=(names,), records=records, enforced=False, control_at=NOW)
+    fault = Waiting("NoKeyAccepted", LONG)
+    memory = Memory(good=good, consecutive_failures=10**9, pairs=pairs, source_fault=fault, rotation=rotation)
+    return dataclasses.replace(memory, probe_signature="p" * 262144), outcome
 
 
 def test_the_largest_status_is_within_every_bound() -> None:
     memory, outcome = worst()
     status = summarize(parse_app(APP), memory, outcome, {}, NOW)
     status_validator().validate(status)
-    assert (len(status["jobs"]), len(status["invalidJobs"])) == (256, 256)
+    assert (len(status["jobs"]), len(status["invalidJobs"]), len(status["keys"])) == (256, 256, 16)
 
 
 @pytest.mark.parametrize(

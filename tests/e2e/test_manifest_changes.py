@@ -71,8 +71,8 @@ FAULTS: dict[str, tuple[Callable[[Puppet], object], str, str]] = {
     "the Secret is gone": (_delete("secret", "puppet-cron"), "SecretNotFound", "create secret generic"),
     "the key is another": (
         lambda p: p.place.secret("puppet-cron", current="someone else's"),
-        "SignatureRefused",
-        "not the one in spec.signing",
+        "NoKeyAccepted",
+        "the app accepts no listed key",
     ),
 }
 

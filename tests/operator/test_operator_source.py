@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 
-from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
+from cronix_operator.core.errors import Denied, ReconcileError, Stalled, Waiting
 from cronix_operator.core.model import App, Endpoint, KeyMaterial, SecretKey, SigningKey
 from cronix_operator.core.targets import Address, is_forbidden_address
 from cronix_operator.edges.source import HttpSource
@@ -146,6 +146,29 @@ def test_a_hostile_answer_is_told(handler: Handler, reason: str, told: str) -> N
         assert fault.reason == reason
         assert told in fault.message
         assert fault.message.isprintable()
+
+    run()
+
+
+@pytest.mark.parametrize(
+    ("handler", "word_about_the_key"),
+    [
+        (answers(401, b'{"code":"SignatureMismatch","message":"no"}'), "refused"),
+        (answers(401), "denied"),
+        (answers(403, b"<h1>log in</h1>"), "denied"),
+        (answers(400, b"bad signature"), "denied"),
+        (answers(401, b'{"code":"StaleTimestamp","message":"old"}'), "none"),
+        (answers(401, b'{"code":"MissingSignature","message":"none"}'), "none"),
+        (answers(404), "none"),
+        (answers(503, b'{"code":"SecretUnusable","message":"no key"}'), "none"),
+    ],
+)
+def test_which_answers_are_a_word_about_the_key(handler: Handler, word_about_the_key: str) -> None:
+    @in_loop
+    async def run() -> None:
+        fault = await refused_by(handler)
+        word = {True: "refused", False: "denied"}[fault.names_key] if isinstance(fault, Denied) else "none"
+        assert word == word_about_the_key
 
     run()
 

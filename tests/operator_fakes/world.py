@@ -11,16 +11,18 @@ from typing import Any, cast
 
 from cronix_operator.controller import Controller
 from cronix_operator.core.announce import Announcement
-from cronix_operator.core.errors import ReconcileError, Waiting
+from cronix_operator.core.errors import Denied, ReconcileError, Waiting
 from cronix_operator.core.model import App, Endpoint, KeyMaterial, Limits, Now
 from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.cluster import KubernetesCluster
 from cronix_operator.edges.inputs import Inputs
+from cronix_operator.probe import Chance
 from cronix_operator.reconcile import Ports
 from operator_fakes.builders import LIMITS, NAMESPACE, ZONES, app_body, at
 from operator_fakes.memory_api import MemoryApi, Object
 
 KEY = "canary-key-0123456789abcdef0123456789abcdef"
+RANDOM_KEY = "nobody-has-this-key-0123456789abcdef"
 GONE = Waiting("FetchFailed", "fetching http://billing.shop.svc:8080/: connection refused")
 
 
@@ -35,13 +37,25 @@ def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]
 
 
 class Site:
-    """What the app answers to a fetch: bytes, or the fault that asking gives. `fetched` counts."""
+    """What the app answers to a fetch: bytes, or the fault that asking gives. `fetched` counts.
+
+    `accepts`: the keys it verifies with; it refuses all others as the SDK does. `refused`: how often it did. `signed`:
+    the key of each request, in order.
+    """
 
     def __init__(self) -> None:
         self.answer: bytes | ReconcileError | Exception = GONE
+        self.accepts = {KEY}
         self.fetched = 0
+        self.refused = 0
+        self.signed: list[str] = []
 
     async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes:
+        key = material.keys[0][1]
+        self.signed.append(key)
+        if isinstance(self.answer, bytes) and key not in self.accepts:
+            self.refused += 1
+            raise Denied("SignatureRefused", "the app's key is not the one in spec.signing", names_key=True)
         self.fetched += 1
         if isinstance(self.answer, bytes):
             return self.answer
@@ -83,7 +97,7 @@ class World:
         cluster = KubernetesCluster(api, lambda: self.now().utc)
         inputs = Inputs(api, "cronix-system:cronix-operator")
         self.controller = Controller(
-            Ports(inputs, self.site, cluster, self.limits, ZONES),
+            Ports(inputs, self.site, cluster, self.limits, ZONES, Chance(b"salt", lambda: RANDOM_KEY)),
             cluster,
             self.events,
             now=self.now,

@@ -26,6 +26,7 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 RECONCILE_AT = "cronix.dev/reconcile-at"
 APPROVE_PRUNE = "cronix.dev/approve-prune"
+PROBE_SIGNATURE = "cronix.dev/probe-signature"
 SUSPENDED_JOBS = "cronix.dev/suspended-jobs"
 ADOPT = "cronix.dev/adopt"
 
@@ -76,6 +77,7 @@ def parse_app(body: Mapping[str, Any]) -> model.App:
         overrides=_overrides(reader, spec),
         reconcile_at=annotations.get(RECONCILE_AT, "")[:MAX_ECHO] or None,
         approve_prune=annotations.get(APPROVE_PRUNE),
+        probe_signature=annotations.get(PROBE_SIGNATURE, "")[:MAX_ECHO] or None,
         suspended_jobs=_names(annotations.get(SUSPENDED_JOBS)),
         adopt=annotations.get(ADOPT) == "true",
     )

@@ -28,3 +28,14 @@ class Waiting(ReconcileError):
     def __init__(self, reason: str, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(reason, message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class Denied(Waiting):
+    """The app, or what stands before it, answered that this request may not be made.
+
+    `names_key`: it said itself that the key is wrong (`SignatureMismatch`); a bare 401 may mean anything else.
+    """
+
+    def __init__(self, reason: str, message: str, *, names_key: bool) -> None:
+        super().__init__(reason, message)
+        self.names_key = names_key

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 from collections.abc import Collection, Sequence
 
 from cronix_operator.core.errors import Stalled
 from cronix_operator.core.model import App, KeyMaterial, SecretKey, SigningKey
+from cronix_protocol.manifest import Manifest
 
 DEFAULT_KEY_NAMES = ("current", "previous")
 MIN_KEY_BYTES = 16  # shorter keys work but are told (WeakKey): below this, guessing becomes thinkable
@@ -38,12 +41,19 @@ def fetch_keys(app: App, data_keys: Collection[str], refs: Sequence[str]) -> tup
     return tuple(_of_secret(app.signing_secret, name) for name in dict.fromkeys(names))
 
 
-def job_keys(app: App, refs: Sequence[str]) -> tuple[SigningKey, ...]:
+def job_keys(app: App, refs: Sequence[str], preferred: Sequence[str] = ()) -> tuple[SigningKey, ...]:
     """The keys mounted into a job's signer, first one signs; raises KeyNotMapped for a name the CronixApp has not got.
 
-    Order is the CronixApp's; the manifest's `secret_refs` narrow it when they name any. For a whole Secret
+    Order is the CronixApp's, but for the first: that is the first of `preferred` (what the app is known to accept)
+    that the job has. The manifest's `secret_refs` narrow the list when they name any. For a whole Secret
     (`signing.secretRef`) the names are its data keys: any legal one is taken at its word and mounted `optional`.
     """
+    keys = _declared_keys(app, refs)
+    first = next((key for name in preferred for key in keys if key.name == name), None)
+    return keys if first is None else (first, *(key for key in keys if key is not first))
+
+
+def _declared_keys(app: App, refs: Sequence[str]) -> tuple[SigningKey, ...]:
     if app.signing_secret is not None:
         for name in refs:
             if not _DATA_KEY.fullmatch(name):
@@ -55,6 +65,22 @@ def job_keys(app: App, refs: Sequence[str]) -> tuple[SigningKey, ...]:
         if name not in offered:
             raise KeyNotMapped(name, list(offered))
     return tuple(key for key in app.signing_keys if not refs or key.name in refs)
+
+
+def key_groups(app: App, manifest: Manifest | None, present: Collection[str]) -> tuple[tuple[str, ...], ...]:
+    """The different lists of keys that jobs have, by name; before the first manifest the one of a job that names none.
+
+    Of a whole Secret, `previous` counts only where it is `present` or a job names it: most have no second key.
+    """
+    groups: dict[tuple[str, ...], None] = {}
+    for refs in [job.secret_refs for job in manifest.jobs] if manifest is not None else [()]:
+        try:
+            names = [key.name for key in _declared_keys(app, refs)]
+        except KeyNotMapped:
+            continue  # told for that job; it has no CronJob
+        implied = app.signing_secret is not None and not refs
+        groups[tuple(n for i, n in enumerate(names) if not (implied and i) or n in present)] = None
+    return tuple(groups)
 
 
 def _of_secret(secret: str, name: str) -> SigningKey:
@@ -80,3 +106,8 @@ def clean_key(raw: bytes) -> str | None:
 def weak_keys(material: KeyMaterial) -> tuple[str, ...]:
     """The names of the keys that are shorter than 16 bytes."""
     return tuple(key.name for key, text in material.keys if len(text.encode()) < MIN_KEY_BYTES)
+
+
+def fingerprint(salt: bytes, text: str) -> bytes:
+    """What tells that a key has changed; `salt` is random, of this process and kept in memory, so it helps no guess."""
+    return hmac.new(salt, text.encode(), hashlib.sha256).digest()

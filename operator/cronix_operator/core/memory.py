@@ -16,6 +16,8 @@ from typing import Any
 from cronix_operator.core.errors import ReconcileError
 from cronix_operator.core.model import Endpoint
 from cronix_operator.core.prune import Absence
+from cronix_operator.core.rotation import Rotation
+from cronix_operator.core.rotation import recalled as recalled_rotation
 from cronix_protocol.canonical import canonical_json
 from cronix_protocol.manifest import Manifest
 
@@ -69,6 +71,7 @@ class Memory:
     generation: int = -1
     reconcile_at: str | None = None
     approve_prune: str | None = None
+    probe_signature: str | None = None
     good: Good | None = None
     source_fault: ReconcileError | None = None
     changed: tuple[str, datetime] | None = None
@@ -78,6 +81,7 @@ class Memory:
     weak_keys: tuple[str, ...] = ()
     absences: Mapping[str, Absence] = dataclasses.field(default_factory=dict)
     repairs: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    rotation: Rotation = dataclasses.field(default_factory=Rotation)
 
 
 def recalled(status: Mapping[str, Any]) -> Memory:
@@ -94,7 +98,13 @@ def recalled(status: Mapping[str, Any]) -> Memory:
         rendered, _, live = str(row.get("specHash", "")).partition("/")
         if rendered and live and row.get("cronJobName") and row.get("cronJobUID"):
             pairs[str(row["cronJobName"])] = Known(uid=str(row["cronJobUID"]), rendered=rendered, live=live)
-    return Memory(pairs=pairs, changed=_recalled_change(status.get("manifest")))
+    probe_signature = status.get("lastHandledProbeSignature")
+    return Memory(
+        pairs=pairs,
+        changed=_recalled_change(status.get("manifest")),
+        probe_signature=probe_signature if isinstance(probe_signature, str) else None,
+        rotation=recalled_rotation(status),
+    )
 
 
 def _recalled_change(manifest: object) -> tuple[str, datetime] | None:

@@ -135,6 +135,7 @@ class App:
     overrides: tuple[Override, ...]
     reconcile_at: str | None
     approve_prune: str | None
+    probe_signature: str | None
     suspended_jobs: tuple[str, ...]
     adopt: bool
 

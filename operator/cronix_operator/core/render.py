@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from cronix_operator.core import budget, naming, podspec, targets
@@ -36,11 +36,17 @@ class _Unrenderable(Exception):
 
 
 def render(
-    app: App, manifest: Manifest, endpoint: Endpoint | None, limits: Limits, time_zones: Collection[str]
+    app: App,
+    manifest: Manifest,
+    endpoint: Endpoint | None,
+    limits: Limits,
+    time_zones: Collection[str],
+    preferred_keys: Sequence[str] = (),
 ) -> Desired:
     """All CronJobs the manifest asks for within what the CronixApp allows, and a fault for each one that cannot be.
 
     `time_zones`: the zone names Kubernetes knows (asking the file system is I/O, so it is an argument).
+    `preferred_keys`: the names of the keys that the app accepts, as far as known; the first that a job has signs.
     """
     cron_jobs: list[DesiredCronJob] = []
     faults: list[JobFault] = []
@@ -51,7 +57,7 @@ def render(
             continue
         for index in range(len(job.schedules)):
             try:
-                cron_jobs.append(_cron_job(app, job, index, endpoint, limits))
+                cron_jobs.append(_cron_job(app, job, index, endpoint, limits, preferred_keys))
             except (_Unrenderable, targets.TargetRefused) as exc:
                 faults.append(JobFault(job.name, index, exc.reason, exc.message))
     return Desired(tuple(cron_jobs), tuple(faults), tuple(job.name for job in manifest.jobs))
@@ -73,7 +79,9 @@ def knobs_for(app: App, job: str) -> JobKnobs:
     return JobKnobs(**merged)
 
 
-def _cron_job(app: App, job: Job, index: int, endpoint: Endpoint | None, limits: Limits) -> DesiredCronJob:
+def _cron_job(
+    app: App, job: Job, index: int, endpoint: Endpoint | None, limits: Limits, preferred_keys: Sequence[str]
+) -> DesiredCronJob:
     knobs = knobs_for(app, job.name)
     name = naming.cron_job_name(app.app, job.name, index)
     labels = naming.labels(app.app, job.name, index)
@@ -81,7 +89,7 @@ def _cron_job(app: App, job: Job, index: int, endpoint: Endpoint | None, limits:
     fingerprint = job_hash(job, index)
     seconds = _budget(job, knobs)
     try:
-        keys = podspec.mounted_keys(job_keys(app, job.secret_refs))
+        keys = podspec.mounted_keys(job_keys(app, job.secret_refs, preferred_keys))
     except KeyNotMapped as exc:
         raise _Unrenderable("KeyNotMapped", _key_advice(exc, app)) from exc
     fire = _fire(app, job, name, endpoint, knobs, seconds)

@@ -13,6 +13,7 @@ from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
 from cronix_operator.core.memory import Good, Memory, manifest_digest
 from cronix_operator.core.model import App, Endpoint, InlineSource, Now
 from cronix_operator.core.prune import second_look
+from cronix_operator.core.rotation import Rotation, next_promotion
 from cronix_protocol.manifest import Manifest, ManifestInvalid, parse_document, parse_manifest
 
 BACKOFF_FIRST_SECONDS = 5.0
@@ -31,6 +32,7 @@ class Answer:
     endpoint: Endpoint | None = None
     fault: ReconcileError | None = None
     weak_keys: tuple[str, ...] | None = None  # None: the keys were not read
+    rotation: Rotation | None = None  # None: nothing was asked about keys
     restored: Good | None = None
 
     @property
@@ -50,7 +52,8 @@ class Settled:
 def is_due(app: App, memory: Memory, now: Now) -> bool:
     """Whether this walk asks the source: first time, spec or `reconcile-at` changed, interval over, retry due."""
     changed = memory.generation != app.generation or memory.reconcile_at != app.reconcile_at
-    return changed or memory.approve_prune != app.approve_prune or now.monotonic >= memory.next_fetch_monotonic
+    changed = changed or memory.approve_prune != app.approve_prune or memory.probe_signature != app.probe_signature
+    return changed or now.monotonic >= memory.next_fetch_monotonic
 
 
 def settle(app: App, memory: Memory, answer: Answer, now: Now) -> Settled:
@@ -102,11 +105,11 @@ def _good(memory: Memory, manifest: Manifest, answer: Answer, now: Now) -> Good:
     return Good(manifest, digest, answer.endpoint, fetched_at=now.utc, changed_at=changed_at)
 
 
-def secret_refs(memory: Memory) -> tuple[str, ...]:
-    """Every key name the last good manifest uses, in its order."""
-    if memory.good is None:
+def secret_refs(manifest: Manifest | None) -> tuple[str, ...]:
+    """Every key name that a manifest uses, in its order; none before the first manifest."""
+    if manifest is None:
         return ()
-    names: Mapping[str, None] = dict.fromkeys(name for job in memory.good.manifest.jobs for name in job.secret_refs)
+    names: Mapping[str, None] = dict.fromkeys(name for job in manifest.jobs for name in job.secret_refs)
     return tuple(names)
 
 
@@ -114,7 +117,8 @@ def after_attempt(app: App, memory: Memory, answer: Answer, now: Now, jitter: fl
     """The memory once the source was asked: what it gave, when to ask again, how often it has failed in a row.
 
     `jitter`: a random number in [-1, 1), taken at the door; it moves the next look by at most a tenth of the interval.
-    An absence that waits for its second look brings that look forward (attack K4). A good manifest is kept even where
+    An absence that waits for its second look brings that look forward (attack K4), and so does a key that waits to take
+    over. A good manifest is kept even where
     the walk itself failed (the API server was away): the next walk goes on with it.
     """
     if not answer.asked:
@@ -126,15 +130,18 @@ def after_attempt(app: App, memory: Memory, answer: Answer, now: Now, jitter: fl
         growing = BACKOFF_FIRST_SECONDS * 2 ** min(failures - 1, 16)
         pause = min(pause, fault.retry_after_seconds or growing)
     next_fetch = now.monotonic + pause
-    second = second_look(memory.absences)
-    if fault is None and second is not None:
-        next_fetch = min(next_fetch, max(second, now.monotonic))
+    rotation = memory.rotation if answer.rotation is None else answer.rotation
+    if fault is None:
+        looks = [look for look in (second_look(memory.absences), next_promotion(rotation)) if look is not None]
+        next_fetch = min([next_fetch, *(max(look, now.monotonic) for look in looks)])
     return dataclasses.replace(
         memory,
         weak_keys=memory.weak_keys if answer.weak_keys is None else answer.weak_keys,
         generation=app.generation,
         reconcile_at=app.reconcile_at,
         approve_prune=app.approve_prune,
+        probe_signature=app.probe_signature,
+        rotation=rotation,
         good=memory.good or answer.restored if answer.manifest is None else _good(memory, answer.manifest, answer, now),
         source_fault=fault,
         consecutive_failures=failures,

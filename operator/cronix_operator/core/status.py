@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronix_operator.core.errors import ReconcileError, Stalled
+from cronix_operator.core.keynews import key_conditions, listed_keys
 from cronix_operator.core.memory import Memory
 from cronix_operator.core.model import App, DesiredCronJob, JobFault, KubeObject
 from cronix_operator.core.outcome import Outcome
@@ -32,6 +33,8 @@ def summarize(
     """The whole status after one walk, ready for a merge patch; what the walk could not learn is left out."""
     failed = isinstance(outcome, ReconcileError)
     verdicts = _failed(outcome) if isinstance(outcome, ReconcileError) else _walked(app, outcome)
+    keys = key_conditions(memory.rotation, memory.source_fault)
+    verdicts = dataclasses.replace(verdicts, abnormal={**verdicts.abnormal, **keys})
     status: dict[str, Any] = {
         "observedGeneration": app.generation,
         "app": app.app,
@@ -40,6 +43,7 @@ def summarize(
     }
     if app.reconcile_at is not None:
         status["lastHandledReconcileAt"] = app.reconcile_at
+    status |= _keys(memory)
     if memory.good is not None:
         status["manifest"] = {
             "hash": memory.good.digest,
@@ -61,22 +65,45 @@ def refused(generation: int, fault: Stalled, previous: Mapping[str, Any], now: d
 def patch_for(status: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any] | None:
     """The merge patch that turns `previous` into `status`, or None when nothing a person could miss has changed.
 
-    `manifest.lastFetchTime` alone is not worth a write: a resync without a change costs none (promise 4). It travels
-    with the next real change.
+    The times of fetches and probes alone are not worth a write: a resync without a change costs none (promise 4). They
+    travel with the next real change.
     """
     # A walk that did not get as far as the CronJobs says nothing about them: what is told stays told.
     gone = {field: None for field in _OWNED_OPTIONAL if "jobs" in status and field in previous and field not in status}
     patch = {**status, **gone}
     before = {field: previous.get(field) for field in patch}
-    return None if _without_fetch_time(patch) == _without_fetch_time(before) else {"status": patch}
+    return None if _without_times(patch) == _without_times(before) else {"status": patch}
 
 
-_OWNED_OPTIONAL = ("nextRun", "invalidJobs", "jobsTruncated")
+_OWNED_OPTIONAL = ("nextRun", "invalidJobs", "jobsTruncated", "keys", "signature")
 
 
-def _without_fetch_time(status: Mapping[str, Any]) -> dict[str, Any]:
-    manifest = {k: v for k, v in (status.get("manifest") or {}).items() if k != "lastFetchTime"}
-    return {**status, "manifest": manifest}
+def _without_times(status: Mapping[str, Any]) -> dict[str, Any]:
+    timeless = {name: _less(status.get(name) or {}) for name in ("manifest", "signature")}
+    return {**status, **timeless, "keys": [_less(row) for row in status.get("keys") or []]}
+
+
+def _less(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in part.items() if k not in {"lastFetchTime", "lastProbeTime"}}
+
+
+def _keys(memory: Memory) -> dict[str, Any]:
+    part: dict[str, Any] = {}
+    rotation = memory.rotation
+    if memory.probe_signature is not None:
+        part["lastHandledProbeSignature"] = memory.probe_signature
+    if rotation.records:
+        part["keys"] = [
+            {"name": record.name, "state": record.state, "signs": signs} | _probed(record.probed_at)
+            for record, signs in listed_keys(rotation)
+        ]
+    if rotation.enforced is not None:
+        part["signature"] = {"enforced": rotation.enforced} | _probed(rotation.control_at)
+    return part
+
+
+def _probed(at: datetime | None) -> dict[str, str]:
+    return {} if at is None else {"lastProbeTime": timestamp(at)}
 
 
 def timestamp(instant: datetime) -> str:

@@ -18,7 +18,7 @@ from typing import TypeAlias
 import httpx
 
 from cronix_operator.core.app import MANIFEST_PATH
-from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
+from cronix_operator.core.errors import Denied, ReconcileError, Stalled, Waiting
 from cronix_operator.core.model import App, Endpoint, KeyMaterial
 from cronix_operator.core.settle import SIGNATURE_CODES
 from cronix_operator.core.targets import (
@@ -241,10 +241,9 @@ def _answered(url: str, answer: _NotGood, secrets: Sequence[str]) -> ReconcileEr
     """What a non-2xx answer means: the app's own signature codes come with the cure, the rest with the first words."""
     code, text = _app_code(answer.body, secrets)
     if code in SIGNATURE_CODES:
-        return Waiting(
-            "SignatureRefused",
-            f"{url} refused the signature ({code}: {text}); {_SIGNATURE_ADVICE[code == 'SignatureMismatch']}",
-        )
+        wrong_key = code == "SignatureMismatch"
+        told = f"{url} refused the signature ({code}: {text}); {_SIGNATURE_ADVICE[wrong_key]}"
+        return Denied("SignatureRefused", told, names_key=True) if wrong_key else Waiting("SignatureRefused", told)
     status = answer.status
     if status in {301, 302, 303, 307, 308}:
         to = _printable(_redacted(answer.location, secrets)) or "elsewhere"
@@ -256,7 +255,9 @@ def _answered(url: str, answer: _NotGood, secrets: Sequence[str]) -> ReconcileEr
             "FetchFailed",
             f"{url} answered 404; if the manifest has another path, write spec.source.service.path or the full url",
         )
-    return Waiting("FetchFailed", f"{url} answered {status}{': ' + text if text else ''}")
+    told = f"{url} answered {status}{': ' + text if text else ''}"
+    denied = status in {400, 401, 403}
+    return Denied("FetchFailed", told, names_key=False) if denied else Waiting("FetchFailed", told)
 
 
 def _app_code(body: bytes, secrets: Sequence[str]) -> tuple[str, str]:
