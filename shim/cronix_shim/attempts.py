@@ -1,5 +1,6 @@
 """An answer in, what happens next out: success, retry or stop, and how long to wait; no clock, no I/O."""
 
+from cronix_protocol.lightjson import loads
 from cronix_protocol.runid import unix_seconds
 from cronix_protocol.signature import sha256_digest
 
@@ -25,6 +26,21 @@ def judge(status: int, retry_on: "Collection[int]") -> str:
     if 400 <= status <= 499 and status not in retry_on:
         return REJECTED
     return RETRY
+
+
+def wrong_key(status: int, body: bytes) -> bool:
+    """Tell whether an answer is the app's word that the key is not its own: 401 with code ``SignatureMismatch``.
+
+    It comes before anything is run, so the same attempt may be made with another key. A bare 401 is not that word: a
+    job may answer it, too, after it has done its work.
+    """
+    if status != 401 or b"SignatureMismatch" not in body:
+        return False
+    try:
+        document = loads(body.decode())
+    except ValueError:
+        return False
+    return isinstance(document, dict) and document.get("code") == "SignatureMismatch"
 
 
 def backoff_seconds(attempt: int, min_seconds: int, max_seconds: int) -> int:

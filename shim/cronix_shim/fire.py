@@ -5,7 +5,7 @@ from cronix_protocol.signature import sign
 
 from . import __version__, attempts
 from .answer import Answer
-from .keys import NoKey, header_values, previous_success, signing_key
+from .keys import NoKey, header_values, previous_success, signing_keys
 from .transport import AttemptFailed, Tls
 
 TYPE_CHECKING = False
@@ -130,28 +130,42 @@ def _attempt_until_settled(job: "JobFile", run: Run, world: World, state: _State
 
 
 def _attempt(job: "JobFile", run: Run, world: World, state: _State) -> str:
+    """Make one attempt; with the next key, in the time that is left, where the app says that the key is not its own.
+
+    While a key is replaced, the Secret and the app change one after the other; whichever is first, no run is lost.
+    """
     number = state.attempt + 1
-    request = _request(job, run, world, state, number)
+
+    def skipped(reason: str) -> None:
+        world.log.line("WARN", "trigger: key skipped", attempt=number, err=reason)
+
+    found = signing_keys(job.secret_refs, world.environ, trim=world.trim_keys, skipped=skipped, several=True)
+    keys = list(dict.fromkeys(found))
+    ends_at = world.now() + job.timeout_seconds
+    verdict = _send(job, run, world, state, number, keys.pop(0), job.timeout_seconds)
+    while keys and attempts.wrong_key(state.answer.status, state.answer.body) and world.now() < ends_at:
+        world.log.line("WARN", "trigger: key refused", attempt=number, status=state.answer.status)
+        verdict = _send(job, run, world, state, number, keys.pop(0), ends_at - world.now())
+    return verdict
+
+
+def _send(job: "JobFile", run: Run, world: World, state: _State, number: int, key: str, timeout_seconds: float) -> str:
+    request = _request(job, run, world, state, number, key)
     state.attempt = number
     state.answer = Answer()
     state.failure = ""
     tls = Tls(job.fire.ca_file, job.fire.client_cert_file, job.fire.client_key_file)
     state.sent_at = world.now()
     try:
-        world.send(job.fire.target or job.url, tls, request, job.timeout_seconds, state.answer)
+        world.send(job.fire.target or job.url, tls, request, timeout_seconds, state.answer)
     except AttemptFailed as error:
         state.failure = str(error)
         return attempts.RETRY
     return attempts.judge(state.answer.status, job.fire.retry_on)
 
 
-def _request(job: "JobFile", run: Run, world: World, state: _State, number: int) -> bytes:
+def _request(job: "JobFile", run: Run, world: World, state: _State, number: int, key: str) -> bytes:
     """Return the request's bytes: the job's headers first, ours last, the body as it is."""
-
-    def skipped(reason: str) -> None:
-        world.log.line("WARN", "trigger: key skipped", attempt=number, err=reason)
-
-    key = signing_key(job.secret_refs, world.environ, trim=world.trim_keys, skipped=skipped)
     secret_headers = header_values(job.fire.headers)
     signature = sign(key, method=job.method, path=job.url.path, body=job.body, timestamp=int(world.now()))
     state.secrets = (key, signature.rpartition("=")[2], *(value for _, value in secret_headers if value))

@@ -36,15 +36,33 @@ def signing_key(
     around it away, as the protocol does for spec files that people write. An empty or all-blank key counts as absent.
     ``skipped`` is told about each key before the one that is returned.
     """
+    return signing_keys(refs, environ, trim=trim, skipped=skipped)[0]
+
+
+def signing_keys(
+    refs: "Sequence[tuple[str, str]]",
+    environ: "Mapping[str, str]",
+    *,
+    trim: bool,
+    skipped: "Callable[[str], None]",
+    several: bool = False,
+) -> list[str]:
+    """Return the first key that is present, or with ``several`` all of them; raises and tells as ``signing_key``."""
+    found: list[str] = []
     reasons: list[str] = []
     for scheme, rest in refs:
         key, reason = _key(scheme, rest, environ, trim=trim)
         if key:
-            for earlier in reasons:
-                skipped(earlier)
-            return key
-        reasons.append(reason)
-    raise NoKey("no key to sign with: " + ("; ".join(reasons) if reasons else "the job file names none"))
+            found.append(key)
+            if not several:
+                break
+        elif not found:
+            reasons.append(reason)
+    if not found:
+        raise NoKey("no key to sign with: " + ("; ".join(reasons) if reasons else "the job file names none"))
+    for reason in reasons:
+        skipped(reason)
+    return found
 
 
 def _key(scheme: str, rest: str, environ: "Mapping[str, str]", *, trim: bool) -> tuple[str, str]:
