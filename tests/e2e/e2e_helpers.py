@@ -148,8 +148,8 @@ class Puppet:
         raw = document if isinstance(document, bytes) else json.dumps(document).encode()
         self._call("PUT", "/manifest", raw)
 
-    def manage(self, **state: float) -> None:
-        """Set manifest_status, trigger_status, trigger_seconds."""
+    def manage(self, **state: object) -> None:
+        """Set manifest_status, trigger_status, trigger_seconds, keys, verifies."""
         self._call("PUT", "/manage", json.dumps(state).encode())
 
     def requests(self, path: str | None = None) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """An app on strings: serves whatever manifest a test gives it, verifies and records every trigger. Runs in a pod.
 
 Port 8080 is the app (what the CronixApp points at), port 9090 takes the test's orders:
-PUT /manifest (raw bytes), PUT /manage {"manifest_status", "trigger_status", "trigger_seconds"}, GET /requests.
+PUT /manifest (raw bytes), PUT /manage {"manifest_status", "trigger_status", "trigger_seconds", "keys", "verifies"},
+GET /requests. `keys`: what it verifies with instead of its files; `verifies`: false lets everything in.
 """
 
 import json
@@ -17,11 +18,14 @@ from cronix_protocol import verify
 KEYS = Path("/etc/puppet/keys")
 MANIFEST_PATH = "/.well-known/cron-manifest"
 state: dict[str, Any] = {"manifest": b"", "manifest_status": 200, "trigger_status": 200, "trigger_seconds": 0.0}
+state |= {"keys": None, "verifies": True}
 requests: list[dict[str, Any]] = []
 
 
 def keys() -> list[str]:
-    """The keys as they are mounted now."""
+    """The keys as they are mounted now, or as the test says."""
+    if state["keys"] is not None:
+        return list(state["keys"])
     return [path.read_text().removesuffix("\n") for path in sorted(KEYS.iterdir()) if path.is_file()]
 
 
@@ -52,7 +56,7 @@ class App(BaseHTTPRequestHandler):
             "secret_index": seen.secret_index,
         }
         requests.append(record)
-        if not seen.ok:
+        if not seen.ok and state["verifies"]:
             self.send(seen.status, json.dumps({"code": seen.code, "message": seen.message}).encode())
         elif self.path == MANIFEST_PATH:
             self.send(state["manifest_status"], state["manifest"])

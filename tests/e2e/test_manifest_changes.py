@@ -60,6 +60,11 @@ def _serve(document: object) -> Callable[[Puppet], object]:
     return lambda puppet: puppet.serve(document)
 
 
+def _another_key(puppet: Puppet) -> None:
+    puppet.manage(keys=[puppet.key])  # its own file would follow the Secret, sooner or later
+    puppet.place.secret("puppet-cron", current="someone else's")
+
+
 # What breaks → how, the word in the condition, and the cure that its message names.
 FAULTS: dict[str, tuple[Callable[[Puppet], object], str, str]] = {
     "the app is down": (_delete("pod", "puppet"), "FetchFailed", "is the app running"),
@@ -69,11 +74,7 @@ FAULTS: dict[str, tuple[Callable[[Puppet], object], str, str]] = {
     "a schedule is bad": (_serve(manifest("shop", job("bad", "61 * * * *"))), "ManifestInvalid", "jobs/0/schedule"),
     "it is another app's": (_serve(manifest("other", job("keep"))), "AppMismatch", "spec.app: other"),
     "the Secret is gone": (_delete("secret", "puppet-cron"), "SecretNotFound", "create secret generic"),
-    "the key is another": (
-        lambda p: p.place.secret("puppet-cron", current="someone else's"),
-        "NoKeyAccepted",
-        "the app accepts no listed key",
-    ),
+    "the key is another": (_another_key, "NoKeyAccepted", "the app accepts no listed key"),
 }
 
 
