@@ -14,6 +14,7 @@ from cronix_operator.edges.access import AccessReviews
 from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.events import EventRecorder
 from cronix_operator.edges.health import HealthServer
+from cronix_operator.edges.metrics import Metrics, MetricsServer
 from cronix_operator.handlers import Stretch, cancel_on_signals, read_clocks
 from cronix_operator.herald import Herald
 from cronix_operator.life import live
@@ -50,17 +51,21 @@ def configure_logging(settings: Settings) -> None:
 
 
 async def run(settings: Settings) -> None:
-    """Serve until SIGTERM. Health is answered from the first moment, so that a wait for rights can be seen."""
-    async with ApiServer(settings.kubeconfig) as api:
-        stretch = Stretch(settings, api)
+    """Serve until SIGTERM. Health and metrics are there from the first moment, so a wait for rights can be seen."""
+    metrics = Metrics(started=read_clocks().utc.timestamp(), version=settings.version, per_job=settings.metrics_per_job)
+    async with ApiServer(settings.kubeconfig, requested=metrics.requested) as api:
+        stretch = Stretch(settings, api, metrics)
         herald = Herald(settings, EventRecorder(api, settings.pod_name), read_clocks)
         preflight = Preflight(settings.scope, AccessReviews(api), herald.tell)
         health = HealthServer(settings.health_port, lambda: stretch.ill, lambda: preflight.fault or stretch.unready)
+        scrapes = MetricsServer(settings.metrics_port, metrics)
         await health.start()
+        await scrapes.start()
         cancel_on_signals()
         try:
             await live(preflight, stretch.serve)
         finally:
+            await scrapes.stop()
             await health.stop()
 
 

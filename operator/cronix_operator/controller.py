@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from cronix_operator.core.memory import Memory, fingerprint, recalled
 from cronix_operator.core.model import App, KubeObject, Now
 from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.render import spec_hash
+from cronix_operator.core.samples import Sample, app_samples, corrected_and_pruned, job_samples, status_samples
 from cronix_operator.core.settle import Answer, after_attempt
 from cronix_operator.core.status import patch_for, refused, summarize
 from cronix_operator.reconcile import Ports, ask, reconcile
@@ -37,6 +38,16 @@ _READ_ANNOTATIONS = "cronix.dev/"
 
 class StatusPort(Protocol):
     async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool: ...
+
+
+class MetricsPort(Protocol):
+    def meet(self, key: Key) -> None: ...
+    def forget(self, key: Key) -> None: ...
+    def set_app(self, key: Key, samples: Iterable[Sample]) -> None: ...
+    def set_jobs(self, key: Key, samples: Iterable[Sample]) -> None: ...
+    def reconciled(self, result: str, seconds: float) -> None: ...
+    def wrote(self, key: Key, corrected: int, pruned: int) -> None: ...
+    def taken(self, lag_seconds: float) -> None: ...
 
 
 class EventPort(Protocol):
@@ -61,6 +72,7 @@ class Controller:
         ports: Ports,
         status: StatusPort,
         events: EventPort,
+        metrics: MetricsPort,
         *,
         now: Callable[[], Now],
         jitter: Callable[[], float],
@@ -70,12 +82,13 @@ class Controller:
         self._ports = ports
         self._status = status
         self._events = events
+        self._metrics = metrics
         self._now = now
         self._jitter = jitter
         self._workers = workers
         self._resync_seconds = resync_seconds
         self._tenants: dict[Key, Tenant] = {}
-        self._queue: WorkQueue[Key] = WorkQueue(lambda: now().monotonic)
+        self._queue: WorkQueue[Key] = WorkQueue(lambda: now().monotonic, metrics.taken)
         self._tasks: list[asyncio.Task[None]] = []
         self.last_turn_monotonic = now().monotonic
 
@@ -90,6 +103,10 @@ class Controller:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def depth(self) -> int:
+        """How many apps are due and wait for a worker."""
+        return self._queue.depth()
+
     def saw_app(self, body: Mapping[str, Any], *, deleted: bool) -> None:
         """A CronixApp appeared, changed or went. When it goes, garbage collection takes its CronJobs."""
         meta = body["metadata"]
@@ -101,6 +118,7 @@ class Controller:
         if tenant is None or tenant.body["metadata"]["uid"] != meta["uid"]:
             status = dict(body.get("status") or {})
             self._tenants[key] = Tenant(body, recalled(status), status)
+            self._metrics.meet(key)
             self._queue.add(key)
             return
         changed = _asks(tenant.body) != _asks(body)
@@ -112,6 +130,7 @@ class Controller:
     def _drop(self, key: Key) -> None:
         self._tenants.pop(key, None)
         self._queue.forget(key)
+        self._metrics.forget(key)
 
     def saw_cron_job(self, body: KubeObject, *, deleted: bool) -> None:
         """A CronJob with our label changed: due at once when somebody else did it, soon when only its runs moved."""
@@ -150,13 +169,17 @@ class Controller:
     async def _work(self) -> None:
         while True:
             key = await self._queue.get()
+            start = self._now().monotonic
+            result: str | None = "InternalError"
             try:
-                await self._process(key)
+                result = await self._process(key)
             except Exception:  # promise 7: whatever one app provokes, the worker lives on
                 logger.exception("walk failed", extra={"namespace": key[0], "app": key[1]})
                 self._queue.add(key, self._backoff(key))
             finally:
                 self._queue.done(key)
+                if result is not None:
+                    self._metrics.reconciled(result, self._now().monotonic - start)
 
     def _backoff(self, key: Key) -> float:
         tenant = self._tenants.get(key)
@@ -165,22 +188,25 @@ class Controller:
             failures, tenant.failures = tenant.failures, tenant.failures + 1
         return float(min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(failures, 16)))
 
-    async def _process(self, key: Key) -> None:
+    async def _process(self, key: Key) -> str | None:
+        """Ready's reason after one walk, or None when the app was gone before the end."""
         tenant = self._tenants.get(key)
         if tenant is None:
-            return
+            return None
         now = self._now()
         try:
             app = parse_app(tenant.body)
         except Stalled as exc:
             await self._refuse(key, tenant, exc, now)
-            return
+            return exc.reason
         answer, outcome, memory = await self._walk(app, tenant.memory, now)
         tenant.memory = after_attempt(app, memory, answer, now, self._jitter())
+        result: str | None = None
         if self._tenants.get(key) is tenant:
-            await self._tell(app, tenant, outcome, key_news(memory.rotation, tenant.memory.rotation))
+            result = await self._tell(app, tenant, outcome, key_news(memory.rotation, tenant.memory.rotation))
         if self._tenants.get(key) is tenant:
             self._queue.add(key, self._next_look(app, tenant, outcome, answer))
+        return result
 
     async def _walk(self, app: App, memory: Memory, now: Now) -> tuple[Answer, Outcome | ReconcileError, Memory]:
         answer = Answer()
@@ -209,16 +235,17 @@ class Controller:
 
     async def _tell(
         self, app: App, tenant: Tenant, outcome: Outcome | ReconcileError, news: list[Announcement]
-    ) -> None:
+    ) -> str | None:
         now = self._now()
         status = summarize(app, tenant.memory, outcome, tenant.status, now.utc)
+        self._measure(app, tenant, outcome, status, now)
         patch = patch_for(status, tenant.status)
         if patch is not None:
             if not await self._status.patch_status(app.namespace, app.name, patch):
                 # Gone, and no watch said so (kopf tells no deletion that fell into a gap of the watch): without this
                 # the next walk would make CronJobs for an owner that is dead.
                 self._drop(app.key)
-                return
+                return None
             # Only what was really written is remembered: a refused write is tried again by the next walk.
             tenant.status = {**{k: v for k, v in tenant.status.items() if k not in patch["status"]}, **status}
         for event in (*announce(outcome), *news):
@@ -228,12 +255,22 @@ class Controller:
                 extra={"namespace": app.namespace, "app": app.name, "reason": event.reason},
             )
             await self._events.post(app, event, now.utc, lambda: self._now().monotonic)
+        return str(status["conditions"][0]["reason"])
+
+    def _measure(
+        self, app: App, tenant: Tenant, outcome: Outcome | ReconcileError, status: Mapping[str, Any], now: Now
+    ) -> None:
+        """Before the write of status: the API server's refusal must not keep the numbers from telling it."""
+        self._metrics.set_app(app.key, app_samples(app, tenant.memory, {**tenant.status, **status}))
+        if isinstance(outcome, Outcome):
+            self._metrics.set_jobs(app.key, job_samples(app, outcome, now.utc))
+            self._metrics.wrote(app.key, *corrected_and_pruned(outcome))
 
     async def _refuse(self, key: Key, tenant: Tenant, fault: Stalled, now: Now) -> None:
         """An unreadable spec: say so; nothing else can be done until it is edited."""
-        patch = patch_for(
-            refused(tenant.body["metadata"].get("generation", 0), fault, tenant.status, now.utc), tenant.status
-        )
+        status = refused(tenant.body["metadata"].get("generation", 0), fault, tenant.status, now.utc)
+        self._metrics.set_app(key, status_samples(key, status))
+        patch = patch_for(status, tenant.status)
         if patch is not None and await self._status.patch_status(*key, patch):
             tenant.status = {**tenant.status, **patch["status"]}
 

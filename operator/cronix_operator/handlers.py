@@ -23,6 +23,7 @@ from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.cluster import KubernetesCluster
 from cronix_operator.edges.events import EventRecorder
 from cronix_operator.edges.inputs import Inputs
+from cronix_operator.edges.metrics import MeasuredSource, Metrics
 from cronix_operator.edges.source import HttpSource
 from cronix_operator.probe import Chance
 from cronix_operator.reconcile import Ports
@@ -41,9 +42,10 @@ def read_clocks() -> Now:
 class Door:
     """What lives as long as one stretch of serving: the controller with its workers, on a connection that is given."""
 
-    def __init__(self, settings: Settings, api: ApiServer) -> None:
+    def __init__(self, settings: Settings, api: ApiServer, metrics: Metrics) -> None:
         self._settings = settings
         self._api = api
+        self._metrics = metrics
         self.controller: Controller | None = None
 
     async def open(self) -> None:
@@ -57,7 +59,7 @@ class Door:
         )
         ports = Ports(
             inputs=Inputs(self._api, settings.service_account),
-            source=HttpSource(settings.denied_addresses),
+            source=MeasuredSource(HttpSource(settings.denied_addresses), self._metrics, time.monotonic),
             cluster=cluster,
             limits=limits,
             time_zones=frozenset(available_timezones()),
@@ -67,17 +69,20 @@ class Door:
             ports,
             cluster,
             EventRecorder(self._api, settings.pod_name),
+            self._metrics,
             now=read_clocks,
             jitter=lambda: random.uniform(-1, 1),  # noqa: S311  # spreads load, keeps no secret
             workers=settings.workers,
             resync_seconds=settings.resync_seconds,
         )
+        self._metrics.watch(self.controller.depth, self._last_turn)
         self.controller.start()
 
     async def close(self) -> None:
         """Stop the workers."""
         if self.controller is not None:
             await self.controller.stop()
+        self._metrics.forget_all()  # the next stretch meets those that are still there
 
     @property
     def ill(self) -> str:
@@ -87,13 +92,19 @@ class Door:
             return ""
         return f"the work loop has not turned for {STALL_SECONDS:g} s"
 
+    def _last_turn(self) -> float:
+        """In Unix seconds; the loop itself keeps only the clock that is never set."""
+        age_seconds = 0.0 if self.controller is None else time.monotonic() - self.controller.last_turn_monotonic
+        return read_clocks().utc.timestamp() - age_seconds
+
 
 class Stretch:
     """Runs kopf over some namespaces, again and again in one process; knows how the present stretch is doing."""
 
-    def __init__(self, settings: Settings, api: ApiServer) -> None:
+    def __init__(self, settings: Settings, api: ApiServer, metrics: Metrics) -> None:
         self._settings = settings
         self._api = api
+        self._metrics = metrics
         self._door: Door | None = None
 
     @property
@@ -109,7 +120,7 @@ class Stretch:
     async def serve(self, namespaces: tuple[str, ...], stop: asyncio.Event) -> bool:
         """Watch and work until `stop` is set (then True) or a signal comes; "" as a namespace is the whole cluster."""
         registry = kopf.OperatorRegistry()
-        self._door = register(registry, self._settings, self._api)
+        self._door = register(registry, self._settings, self._api, self._metrics)
         everywhere = "" in namespaces
         asked = False
 
@@ -143,9 +154,9 @@ def cancel_on_signals() -> None:
         loop.add_signal_handler(number, me.cancel)
 
 
-def register(registry: kopf.OperatorRegistry, settings: Settings, api: ApiServer) -> Door:
+def register(registry: kopf.OperatorRegistry, settings: Settings, api: ApiServer, metrics: Metrics) -> Door:
     """Put the handlers of one operator into a kopf registry."""
-    door = Door(settings, api)
+    door = Door(settings, api, metrics)
 
     @kopf.on.startup(registry=registry)
     async def configure(settings: kopf.OperatorSettings, **_: object) -> None:

@@ -28,6 +28,9 @@ class Settings:
     max_cron_jobs_per_app: int = 512
     resync_seconds: float = 600.0
     health_port: int = 8081
+    metrics_port: int | None = None  # None: no metrics endpoint
+    metrics_per_job: bool = True
+    version: str = "unknown"
     pod_name: str = "cronix-operator"
     pod_uid: str = ""  # empty outside of a cluster
     namespace: str = "cronix-system"  # the operator's own
@@ -62,6 +65,9 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         max_cron_jobs_per_app=_whole(env, "CRONIX_MAX_CRONJOBS_PER_APP", 512, 1, 16384),
         resync_seconds=_whole(env, "CRONIX_RESYNC_SECONDS", 600, 10, 86400),
         health_port=_whole(env, "CRONIX_HEALTH_PORT", 8081, 1, 65535),
+        metrics_port=_whole(env, "CRONIX_METRICS_PORT", 0, 0, 65535) or None,
+        metrics_per_job=_among(env, "CRONIX_METRICS_PER_JOB", ("true", "false")) == "true",
+        version=env.get("CRONIX_VERSION") or "unknown",
         pod_name=env.get("POD_NAME", "cronix-operator"),
         pod_uid=env.get("POD_UID", ""),
         namespace=namespace,

@@ -13,10 +13,12 @@ class WorkQueue(Generic[K]):
     """`add` as often as you like; `get` gives each key once per due time, and not again before its `done`.
 
     Level-based: what is queued is only "this key is due", so nothing is lost when many adds become one.
+    `taken` is told, for each key that `get` gives, for how many seconds it had been due.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, monotonic: Callable[[], float], taken: Callable[[float], None] = lambda _lag: None) -> None:
         self._monotonic = monotonic
+        self._taken = taken
         self._due: dict[K, float] = {}
         self._busy: set[K] = set()
         self._wake = asyncio.Event()
@@ -39,6 +41,11 @@ class WorkQueue(Generic[K]):
     def __len__(self) -> int:
         return len(self._due)
 
+    def depth(self) -> int:
+        """How many keys are due now and wait for a worker."""
+        now = self._monotonic()
+        return sum(due <= now and key not in self._busy for key, due in self._due.items())
+
     async def get(self) -> K:
         """The key that is due longest and not being worked on; waits for one."""
         while True:
@@ -49,6 +56,7 @@ class WorkQueue(Generic[K]):
             if first is not None and first[0] <= now:
                 del self._due[first[2]]
                 self._busy.add(first[2])
+                self._taken(now - first[0])
                 return first[2]
             try:
                 async with asyncio.timeout(None if first is None else first[0] - now):

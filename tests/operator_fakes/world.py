@@ -16,6 +16,7 @@ from cronix_operator.core.model import App, Endpoint, KeyMaterial, Limits, Now
 from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.cluster import KubernetesCluster
 from cronix_operator.edges.inputs import Inputs
+from cronix_operator.edges.metrics import MeasuredSource, Metrics
 from cronix_operator.probe import Chance
 from cronix_operator.reconcile import Ports
 from operator_fakes.builders import LIMITS, NAMESPACE, ZONES, app_body, at
@@ -96,10 +97,13 @@ class World:
         api = cast("ApiServer", self.api)
         cluster = KubernetesCluster(api, lambda: self.now().utc)
         inputs = Inputs(api, "cronix-system:cronix-operator")
+        self.metrics = Metrics()
+        source = MeasuredSource(self.site, self.metrics, lambda: self.now().monotonic)
         self.controller = Controller(
-            Ports(inputs, self.site, cluster, self.limits, ZONES, Chance(b"salt", lambda: RANDOM_KEY)),
+            Ports(inputs, source, cluster, self.limits, ZONES, Chance(b"salt", lambda: RANDOM_KEY)),
             cluster,
             self.events,
+            self.metrics,
             now=self.now,
             jitter=lambda: 0.0,
             workers=1,

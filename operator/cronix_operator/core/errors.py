@@ -9,8 +9,11 @@ from __future__ import annotations
 class ReconcileError(Exception):
     """Something kept the app from being in step; the CronJobs that exist stay as they are.
 
-    `reason`: one CamelCase word. `message`: what is wrong, where, and what to write instead.
+    `reason`: one CamelCase word. `message`: what is wrong, where, and what to write instead. `http_status`: of the
+    answer that it speaks of, if it speaks of one.
     """
+
+    http_status: int | None = None
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -47,11 +47,20 @@ class Reply:
 
 
 class ApiServer:
-    """One connection pool to the API server. `async with` it; requests never raise for a status, only for no answer."""
+    """One connection pool to the API server. `async with` it; requests never raise for a status, only for no answer.
 
-    def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
+    `requested` is told of each request: method, path, HTTP status or None without an answer.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        requested: Callable[[str, str, int | None], None] = lambda _method, _path, _status: None,
+    ) -> None:
         self._kubeconfig = kubeconfig
         self._context = context
+        self._requested = requested
         self.namespace = "default"  # what the kubeconfig's context names
         self._seats = asyncio.Semaphore(CONCURRENT_REQUESTS)
         self._configuration = client.Configuration()
@@ -95,11 +104,20 @@ class ApiServer:
         url = f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
         async with self._seats:
             for attempt in range(BUSY_RETRIES):
-                reply, pause = await self._once(method, url, body, content_type)
+                reply, pause = await self._counted(method, path, url, body, content_type)
                 if reply.status != 429 or attempt == BUSY_RETRIES - 1:
                     break
                 await asyncio.sleep(pause)
         return reply
+
+    async def _counted(self, method: str, path: str, url: str, body: Any, content_type: str) -> tuple[Reply, float]:
+        status: int | None = None
+        try:
+            reply, pause = await self._once(method, url, body, content_type)
+            status = reply.status
+        finally:
+            self._requested(method, path, status)
+        return reply, pause
 
     async def _once(self, method: str, url: str, body: Any, content_type: str) -> tuple[Reply, float]:
         assert self._client is not None, "ApiServer is used inside `async with`"  # noqa: S101  # a programming error

@@ -91,7 +91,9 @@ class HttpSource:
         except ssl.SSLError as exc:
             raise Stalled("TLSConfigInvalid", f"spec.connection.tls: {exc.reason or exc}") from exc
         except _NotGood as exc:
-            raise _answered(endpoint.url, exc, secrets) from None
+            fault = _answered(endpoint.url, exc, secrets)
+            fault.http_status = exc.status
+            raise fault from None
 
     async def _address(self, app: App, endpoint: Endpoint, url: Url) -> str:
         host = endpoint.connect_host or _name_to_resolve(app, url.host)

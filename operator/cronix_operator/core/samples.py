@@ -1,0 +1,113 @@
+"""What is known of one CronixApp in, the values of its gauges out; pure, and of what status says, never of more."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from cronix_operator.core.memory import Memory
+from cronix_operator.core.model import App, DesiredCronJob, KubeObject
+from cronix_operator.core.outcome import Outcome
+from cronix_operator.core.status import next_run
+from cronix_protocol.schedule import parse_schedule
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of one gauge; `labels` in the order of its family."""
+
+    name: str
+    labels: tuple[str, ...]
+    value: float
+
+
+def app_samples(app: App, memory: Memory, status: Mapping[str, Any]) -> Iterator[Sample]:
+    """The gauges of one CronixApp; `status`: as it is told after the walk."""
+    key = app.key
+    yield Sample("cronix_app_info", (*key, app.app), 1)
+    yield Sample("cronix_app_suspended", key, app.suspend)
+    yield Sample("cronix_app_interval_seconds", key, app.interval_seconds)
+    yield Sample("cronix_app_consecutive_failures", key, memory.consecutive_failures)
+    yield from status_samples(key, status)
+
+
+def status_samples(key: tuple[str, str], status: Mapping[str, Any]) -> Iterator[Sample]:
+    """Those gauges that need no more than the status: also of a CronixApp whose spec cannot be read."""
+    for condition in status.get("conditions") or []:
+        for word in ("True", "False"):
+            labels = (*key, str(condition["type"]), word)
+            yield Sample("cronix_app_condition", labels, condition["status"] == word)
+    manifest = status.get("manifest") or {}  # after a restart, before the first good fetch: what was told before
+    for field, name in (("lastFetchTime", "last_success"), ("lastChangeTime", "last_change")):
+        seconds = _seconds(manifest.get(field))
+        if seconds is not None:
+            yield Sample(f"cronix_app_manifest_{name}_timestamp_seconds", key, seconds)
+    counts = status.get("summary")
+    if counts is not None:
+        yield from _cron_jobs(key, counts)
+
+
+def _cron_jobs(key: tuple[str, str], counts: Mapping[str, Any]) -> Iterator[Sample]:
+    suspended = counts.get("suspended", 0)
+    states = {
+        "active": counts.get("cronJobs", 0) - suspended,
+        "suspended": suspended,
+        "invalid": counts.get("invalid", 0),
+        "orphaned": counts.get("pendingPrune", 0),
+    }
+    for state, count in states.items():
+        yield Sample("cronix_app_cronjobs", (*key, state), count)
+
+
+def job_samples(app: App, outcome: Outcome, now: datetime) -> Iterator[Sample]:
+    """The gauges of each CronJob that is in step."""
+    for want, live in outcome.in_step:
+        yield from _job(app, want, live, now)
+
+
+def _job(app: App, want: DesiredCronJob, live: KubeObject, now: datetime) -> Iterator[Sample]:
+    labels = (*app.key, want.job, str(want.index))
+    suspended = bool(live["spec"].get("suspend"))
+    yield Sample("cronix_job_suspended", labels, suspended)
+    period = parse_schedule(want.schedule).period_seconds(now, ZoneInfo(want.time_zone))
+    if period is not None:
+        yield Sample("cronix_job_period_seconds", labels, period)
+    upcoming = None if suspended else next_run(want, live, now)
+    if upcoming is not None:
+        yield Sample("cronix_job_next_run_timestamp_seconds", labels, upcoming.timestamp())
+
+
+def _seconds(text: object) -> float | None:
+    """Unix seconds of a time in status; None for what is not there, or is no time: anybody may edit a status."""
+    try:
+        instant = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return instant.timestamp() if instant.tzinfo else None
+
+
+def corrected_and_pruned(outcome: Outcome) -> tuple[int, int]:
+    """How many foreign changes one walk put right, and how many CronJobs it removed."""
+    done = [result for result in outcome.done if result.fault is None]
+    drift = sum(result.change.reason == "Drifted" and not result.mutated for result in done)
+    return drift, sum(result.change.verb == "delete" for result in done)
+
+
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+def api_call(method: str, path: str) -> tuple[str, str]:
+    """The verb and the resource (with its subresource) of a request to the API server, as RBAC names them.
+
+    No name of an object or namespace is in it, so there are few different ones.
+    """
+    parts = path.strip("/").split("/")
+    rest = parts[2:] if parts[0] == "api" else parts[3:]
+    if rest[:1] == ["namespaces"] and len(rest) > 2:
+        rest = rest[2:]
+    resource = "/".join((rest[:1] or [parts[0]]) + rest[2:3])
+    verb = _VERBS.get(method) or ("get" if len(rest) > 1 else "list")
+    return verb, resource

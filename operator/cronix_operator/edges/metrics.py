@@ -1,0 +1,209 @@
+"""Numbers in, Prometheus' text out over HTTP; the only file that imports prometheus_client, and holder of the registry.
+
+Only the text format is served: OpenMetrics would add a `_created` series to each counter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+import prometheus_client
+from aiohttp import web
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from cronix_operator.core.catalogue import FAMILIES
+from cronix_operator.core.errors import ReconcileError
+from cronix_operator.core.model import App, Endpoint, KeyMaterial
+from cronix_operator.core.samples import Sample, api_call
+
+Key = tuple[str, str]
+_FAMILIES = {family.name: family for family in FAMILIES}
+
+
+class Metrics(Collector):
+    """The operator's numbers. What comes for a CronixApp that was never met, or was forgotten, is dropped.
+
+    `started`: Unix seconds, which count as the loop's last turn until there is a loop. `per_job`: whether there are
+    series for each CronJob.
+    """
+
+    def __init__(self, *, started: float = 0.0, version: str = "unknown", per_job: bool = True) -> None:
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's type is missing
+        self.registry = prometheus_client.CollectorRegistry()
+        self._version = version
+        self._per_job = per_job
+        self._apps: dict[Key, tuple[Sample, ...]] = {}
+        self._jobs: dict[Key, tuple[Sample, ...]] = {}
+        self._depth: Callable[[], int] = lambda: 0
+        self._last_loop: Callable[[], float] = lambda: started
+        self._reconciles = self._counter("cronix_operator_reconcile_total")
+        self._reconcile_seconds = self._histogram("cronix_operator_reconcile_duration_seconds")
+        self._requests = self._counter("cronix_operator_api_requests_total")
+        self._lag_seconds = self._histogram("cronix_operator_event_lag_seconds")
+        self._fetches = self._counter("cronix_app_fetch_total")
+        self._fetch_seconds = self._histogram("cronix_app_fetch_duration_seconds")
+        self._corrected = self._counter("cronix_app_drift_corrected_total")
+        self._pruned = self._counter("cronix_app_pruned_total")
+        self.registry.register(self)
+
+    def _counter(self, name: str) -> prometheus_client.Counter:
+        family = _FAMILIES[name]
+        return prometheus_client.Counter(name, family.help, family.labels, registry=self.registry)
+
+    def _histogram(self, name: str) -> prometheus_client.Histogram:
+        family = _FAMILIES[name]
+        return prometheus_client.Histogram(
+            name, family.help, family.labels, registry=self.registry, buckets=family.buckets
+        )
+
+    def watch(self, depth: Callable[[], int], last_loop: Callable[[], float]) -> None:
+        """Where a scrape looks: the length of the queue, and when the loop last turned in Unix seconds."""
+        self._depth, self._last_loop = depth, last_loop
+
+    def meet(self, key: Key) -> None:
+        """A CronixApp is there; its counters start at zero, so that the first step is seen as an increase."""
+        self._apps.setdefault(key, ())
+        for counter in (self._corrected, self._pruned):
+            counter.labels(*key)
+        self._fetch_seconds.labels(*key)
+
+    def forget(self, key: Key) -> None:
+        """A CronixApp went; so do all its series."""
+        self._apps.pop(key, None)
+        self._jobs.pop(key, None)
+        labels = dict(zip(("namespace", "name"), key, strict=True))
+        for metric in (self._corrected, self._pruned, self._fetch_seconds, self._fetches):
+            metric.remove_by_labels(labels)
+
+    def forget_all(self) -> None:
+        """Nothing is looked after any more, for now or for good."""
+        for key in list(self._apps):
+            self.forget(key)
+
+    def set_app(self, key: Key, samples: Iterable[Sample]) -> None:
+        """The gauges of one CronixApp, all of them: what is not among them is gone."""
+        if key in self._apps:
+            self._apps[key] = tuple(samples)
+
+    def set_jobs(self, key: Key, samples: Iterable[Sample]) -> None:
+        """The gauges of all CronJobs of one CronixApp."""
+        if key in self._apps and self._per_job:
+            self._jobs[key] = tuple(samples)
+
+    def reconciled(self, result: str, seconds: float) -> None:
+        """One walk is over."""
+        self._reconciles.labels(result).inc()
+        self._reconcile_seconds.observe(seconds)
+
+    def wrote(self, key: Key, corrected: int, pruned: int) -> None:
+        """One walk put so many foreign changes right and removed so many CronJobs."""
+        if key in self._apps:
+            self._corrected.labels(*key).inc(corrected)
+            self._pruned.labels(*key).inc(pruned)
+
+    def fetched(self, key: Key, result: str, http_status: int | None, seconds: float) -> None:
+        """One manifest was fetched or not; `http_status` None: there was no answer."""
+        if key in self._apps:
+            code_class = "none" if http_status is None else f"{http_status // 100}xx"
+            self._fetches.labels(*key, result, code_class).inc()
+            self._fetch_seconds.labels(*key).observe(seconds)
+
+    def requested(self, method: str, path: str, http_status: int | None) -> None:
+        """The API server was asked; `http_status` None: it did not answer."""
+        verb, resource = api_call(method, path)
+        self._requests.labels(verb, resource, "none" if http_status is None else str(http_status)).inc()
+
+    def taken(self, lag_seconds: float) -> None:
+        """A worker took a CronixApp that was due for so long."""
+        self._lag_seconds.observe(lag_seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """Every gauge, as of now; called by the registry, possibly in another thread."""
+        yield from self._own()
+        found: dict[str, list[Sample]] = {}
+        # Copied first: the loop may go on while a scrape is written.
+        for samples in [*self._apps.values(), *self._jobs.values()]:
+            for sample in samples:
+                found.setdefault(sample.name, []).append(sample)
+        for family in FAMILIES:
+            metric = GaugeMetricFamily(family.name, family.help, labels=family.labels)
+            for sample in found.get(family.name, ()):
+                metric.add_metric(sample.labels, sample.value)
+            if metric.samples:
+                yield metric
+
+    def _own(self) -> Iterator[Metric]:
+        values = {
+            "cronix_build_info": ((self._version, platform.python_version()), 1.0),
+            "cronix_operator_workqueue_depth": ((), float(self._depth())),
+            "cronix_operator_last_loop_timestamp_seconds": ((), self._last_loop()),
+        }
+        for name, (labels, value) in values.items():
+            metric = GaugeMetricFamily(name, _FAMILIES[name].help, labels=_FAMILIES[name].labels)
+            metric.add_metric(labels, value)
+            yield metric
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class SourcePort(Protocol):
+    async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes: ...
+
+
+class MeasuredSource:
+    """A source whose fetches are counted and timed."""
+
+    def __init__(self, source: SourcePort, metrics: Metrics, monotonic: Callable[[], float]) -> None:
+        self._source = source
+        self._metrics = metrics
+        self._monotonic = monotonic
+
+    async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes:
+        """What the source gives."""
+        start = self._monotonic()
+        result, http_status = "InternalError", None
+        try:
+            document = await self._source.fetch(app, endpoint, material, timestamp)
+            result, http_status = "Succeeded", 200
+        except ReconcileError as exc:
+            result, http_status = exc.reason, exc.http_status
+            raise
+        finally:
+            self._metrics.fetched(app.key, result, http_status, self._monotonic() - start)
+        return document
+
+
+class MetricsServer:
+    """Serves /metrics on every interface, for the scraper calls from elsewhere; without a port it serves nothing."""
+
+    def __init__(self, port: int | None, metrics: Metrics) -> None:
+        self._port = port
+        self._metrics = metrics
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen; OSError when the port is taken."""
+        if self._port is None:
+            return
+        app = web.Application()
+        app.router.add_get("/metrics", self._answer)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, None, self._port).start()
+
+    async def stop(self) -> None:
+        """Close the listener."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _answer(self, _request: web.Request) -> web.Response:
+        # In a thread: some thousand series take longer to write than the loop may stand still.
+        body = await asyncio.to_thread(self._metrics.text)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

@@ -1,0 +1,146 @@
+"""A real Prometheus scrapes the operator: every metric is there, every query of the dashboard and every rule works."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crd.crd_helpers import ROOT
+from e2e.chart_helpers import Helm
+from e2e.conftest import SYSTEM_NAMESPACE, Kubectl
+from e2e.e2e_helpers import Place, Puppet, cronix_app, job, manifest, wait_until
+from e2e.prometheus_helpers import Server, chart_rules, dashboard, prometheus, promtool
+
+# One Prometheus and one app for all of them.
+pytestmark = pytest.mark.xdist_group(__name__)
+
+
+@pytest.fixture(scope="module")
+def chart(kubeconfig: Path) -> Helm:
+    return Helm(kubeconfig)
+
+
+@pytest.fixture(scope="module")
+def site(kubectl: Kubectl, images: dict[str, str], operator: None) -> Iterator[Place]:
+    """A namespace with an app that has two jobs and is in step."""
+    name = f"e2e-{secrets.token_hex(4)}"
+    kubectl("create", "namespace", name)
+    place = Place(kubectl, name)
+    puppet = Puppet(place, images["cronix-example"], key=secrets.token_hex(32))
+    puppet.serve(manifest("billing", job("tick"), job("report", "0 9 * * 1-5")))
+    place.apply(cronix_app("billing"))
+    place.wait_ready("billing")
+    yield place
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+def targets(kubectl: Kubectl) -> list[str]:
+    """Where the operator's pods serve metrics, as their Service says."""
+    selector = "app.kubernetes.io/instance=cronix"
+    (service,) = kubectl("-n", SYSTEM_NAMESPACE, "get", "services", "-l", selector, "-o", "json")["items"]
+    port = next(p["port"] for p in service["spec"]["ports"] if p["name"] == "metrics")
+    pods = kubectl("-n", SYSTEM_NAMESPACE, "get", "pods", "-l", selector, "-o", "json")["items"]
+    running = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp") and pod["status"].get("podIP")]
+    return [f"{pod['status']['podIP']}:{port}" for pod in running]
+
+
+@pytest.fixture(scope="module")
+def server(kubectl: Kubectl, site: Place, chart: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    with prometheus(folder, targets(kubectl), chart_rules(chart)) as running:
+        wait_until(lambda: running.query(f'cronix_job_suspended{{namespace="{site.namespace}"}}'), 60, "jobs' series")
+        yield running
+
+
+def scraped(kubectl: Kubectl) -> str:
+    """What the first of the operator's pods serves."""
+    with urllib.request.urlopen(f"http://{targets(kubectl)[0]}/metrics", timeout=10) as response:
+        assert response.headers["Content-Type"].startswith("text/plain")
+        return str(response.read().decode())
+
+
+def documented() -> dict[str, str]:
+    """Name and kind of each metric on the page."""
+    page = (ROOT / "docs/metrics.md").read_text("utf-8")
+    return dict(re.findall(r"^\| `(cronix_\w+)` \| (\w+) \|", page, re.MULTILINE))
+
+
+def test_the_live_endpoint_serves_the_metrics_of_the_page_and_no_other(kubectl: Kubectl, site: Place) -> None:
+    live = dict(re.findall(r"^# TYPE (\S+) (\w+)$", scraped(kubectl), re.MULTILINE))
+    assert live == documented()
+
+
+def test_promtool_finds_nothing_to_say_about_the_metrics(kubectl: Kubectl, site: Place) -> None:
+    """Names, units and help texts as Prometheus wants them."""
+    done = promtool("check", "metrics", stdin=scraped(kubectl))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_the_namespace_of_a_series_is_the_app_s_and_not_the_operator_s(server: Server, site: Place) -> None:
+    """honorLabels of the monitors is what this is for: the target has a label of that name, too."""
+    mine = f'namespace="{site.namespace}",name="billing"'
+    assert server.number(f"cronix_app_info{{{mine}}}") == 1
+    assert server.number(f'cronix_app_cronjobs{{{mine},state="active"}}') == 2
+    assert server.number(f'cronix_job_period_seconds{{{mine},cronix_job="report"}}') == 3 * 86400
+    assert server.query("{exported_namespace!=''}") == []
+    assert server.query("{__name__=~'cronix_.+',exported_job!=''}") == []
+
+
+def queries() -> list[Any]:
+    """Every query of every panel."""
+    targets_of = [(panel["title"], target) for panel in dashboard()["panels"] for target in panel.get("targets", [])]
+    return [pytest.param(target["expr"], id=f"{title}-{target['refId']}") for title, target in targets_of]
+
+
+@pytest.mark.parametrize("expression", queries())
+def test_a_panel_of_the_dashboard_shows_something(server: Server, site: Place, expression: str) -> None:
+    """With the variables filled in as Grafana does."""
+    filled = expression.replace("$namespace", site.namespace).replace("$name", "billing|none")
+    filled = filled.replace("$__rate_interval", "1m").replace("$__range", "1h")
+    assert "$" not in filled
+    wait_until(lambda: server.query(filled), 30, f"data for {filled}")
+
+
+@pytest.mark.parametrize(
+    "variable", [v for v in dashboard()["templating"]["list"] if v["type"] == "query"], ids=lambda v: str(v["name"])
+)
+def test_a_variable_of_the_dashboard_offers_what_is_there(
+    server: Server, site: Place, variable: dict[str, Any]
+) -> None:
+    match = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+    assert match
+    values = server.api(f"label/{match[2]}/values", **{"match[]": match[1].replace("$namespace", site.namespace)})
+    assert {"namespace": site.namespace, "name": "billing"}[match[2]] in values
+
+
+def test_prometheus_evaluates_every_rule_of_the_chart(server: Server, chart: Helm) -> None:
+    names = [rule["alert"] for group in chart_rules(chart)["groups"] for rule in group["rules"]]
+
+    def healthy() -> bool:
+        rules = [rule for group in server.api("rules")["groups"] for rule in group["rules"]]
+        assert not [rule for rule in rules if rule.get("lastError")]
+        return sorted(rule["name"] for rule in rules if rule["health"] == "ok") == sorted(names)
+
+    wait_until(healthy, 30, "every rule was evaluated")
+
+
+def test_the_series_of_an_app_go_with_it(kubectl: Kubectl, site: Place) -> None:
+    """Else an alert about it would ring for ever."""
+    site.apply(cronix_app("passing", {"inline": manifest("passing", job("a"))}))
+    site.wait_ready("passing")
+    own = f'name="passing",namespace="{site.namespace}"'
+    other = f'namespace="{site.namespace}",name="passing"'
+    assert any(own in line or other in line for line in scraped(kubectl).splitlines())
+    site.kubectl("delete", "cxa", "passing")
+
+    def gone() -> bool:
+        text = scraped(kubectl)
+        return own not in text and other not in text
+
+    wait_until(gone, 30, "its series are gone")
