@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from cronix_operator.core import naming
 from cronix_operator.core.announce import Announcement, announce
-from cronix_operator.core.app import GROUP, KIND, parse_app
+from cronix_operator.core.app import GROUP, parse_app
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
 from cronix_operator.core.keynews import key_news
 from cronix_operator.core.memory import Memory, fingerprint, recalled
@@ -134,10 +135,10 @@ class Controller:
 
     def saw_cron_job(self, body: KubeObject, *, deleted: bool) -> None:
         """A CronJob with our label changed: due at once when somebody else did it, soon when only its runs moved."""
-        key = self._owner_of(body)
-        tenant = self._tenants.get(key) if key else None
-        if key is None or tenant is None:
-            return
+        for key in self._owners_of(body):
+            self._saw_change(key, self._tenants[key], body, deleted=deleted)
+
+    def _saw_change(self, key: Key, tenant: Tenant, body: KubeObject, *, deleted: bool) -> None:
         known = tenant.memory.pairs.get(body["metadata"]["name"])
         ours = (
             known is not None
@@ -150,16 +151,19 @@ class Controller:
         elif (body.get("status") or {}) != known.status:  # type: ignore[union-attr]  # ours implies known
             self._queue.add(key, STATUS_COALESCE_SECONDS)
 
-    def _owner_of(self, body: KubeObject) -> Key | None:
+    def _owners_of(self, body: KubeObject) -> set[Key]:
+        """The CronixApps that must look at a CronJob: those it names, and the one whose it is all the same."""
         meta = body["metadata"]
-        for owner in meta.get("ownerReferences") or []:
-            if owner.get("kind") == KIND and str(owner.get("apiVersion", "")).startswith(f"{GROUP}/"):
-                return (meta["namespace"], owner["name"])
-        # The reference was taken away: whoever has this object among the last writes is its owner.
-        for key, tenant in self._tenants.items():
-            if key[0] == meta["namespace"] and meta["name"] in tenant.memory.pairs:
-                return key
-        return None
+        namespace = meta["namespace"]
+        owners = meta.get("ownerReferences") or []
+        named = {(namespace, str(o.get("name"))) for o in owners if str(o.get("apiVersion")).startswith(f"{GROUP}/")}
+        if len(owners) != 1 or not named & self._tenants.keys():
+            # Taken away or falsified: whoever has this object among the last writes is its owner.
+            named |= {k for k, t in self._tenants.items() if k[0] == namespace and meta["name"] in t.memory.pairs}
+        marked = {(meta.get(part) or {}).get(naming.OWNER_UID) for part in ("labels", "annotations")} - {None}
+        if marked - {owner.get("uid") for owner in owners}:
+            named |= {k for k, t in self._tenants.items() if k[0] == namespace and t.body["metadata"]["uid"] in marked}
+        return named & self._tenants.keys()
 
     async def _beat(self) -> None:
         while True:

@@ -180,7 +180,7 @@ def bare(live: dict[str, Any]) -> None:
 
 
 OWNERSHIP: list[tuple[str, Edit, str, str]] = [
-    ("owner removed", NO_OWNER, "Adopted", "Adopted"),
+    ("owner removed", NO_OWNER, "Drifted", "Drifted"),
     ("made by the peer", peer_made, "NameConflict", "Adopted"),
     ("orphan of an earlier CronixApp", orphan, "NameConflict", "Adopted"),
     ("somebody's own", bare, "NameConflict", "NameConflict"),

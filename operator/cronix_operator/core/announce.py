@@ -39,8 +39,14 @@ def _applied(outcome: Outcome) -> list[Announcement]:
     made = [d.change for d in outcome.done if d.fault is None and d.change.reason != "Drifted"]
     if not made:
         return []
-    counts: Counter[str] = Counter(change.verb for change in made)
-    words = {"create": "created", "update": "updated", "delete": "deleted", "suspend": "suspended until its run ends"}
+    counts: Counter[str] = Counter("adopt" if change.reason == "Adopted" else change.verb for change in made)
+    words = {
+        "create": "created",
+        "update": "updated",
+        "adopt": "taken over in place",
+        "delete": "deleted",
+        "suspend": "suspended until its run ends",
+    }
     text = ", ".join(f"{counts[verb]} {word}" for verb, word in words.items() if counts[verb])
     names = ", ".join(change.name for change in made[:3]) + ("…" if len(made) > 3 else "")
     return [Announcement("Normal", "ManifestApplied", f"{text} ({names}) for {outcome.digest[:19]}")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from cronix_operator.core import naming
 from cronix_operator.core.errors import ReconcileError
 from cronix_operator.core.memory import Known, Memory, fingerprint
 from cronix_operator.core.model import Desired, DesiredCronJob, Done, JobFault, KubeObject, Now, Plan
@@ -44,7 +45,10 @@ def conclude(
     before = memory.good
     in_step = [*plan.unchanged]
     in_step += [(d.change.desired, d.live) for d in results if d.change.desired and d.live and d.fault is None]
-    refused = tuple(d.fault for d in results if d.fault is not None)
+    failed = [d.fault for d in results if d.fault is not None]
+    # A name that somebody else holds shows at the write when his object has none of our labels; a person must decide.
+    late_conflicts = [fault for fault in failed if fault.reason == "NameConflict"]
+    refused = tuple(fault for fault in failed if fault.reason != "NameConflict")
     waits = [hold.retry_after_seconds for hold in plan.holds if hold.retry_after_seconds is not None]
     waits += [REFUSED_RETRY_SECONDS] if refused else []
     waits += [10.0 for d in results if d.change.verb == "suspend"]
@@ -54,7 +58,7 @@ def conclude(
         source_fault=settled.fault,
         job_names=desired.job_names,
         in_step=tuple(in_step),
-        faults=(*desired.faults, *plan.conflicts),
+        faults=(*desired.faults, *plan.conflicts, *late_conflicts),
         refused=refused,
         done=tuple(results),
         warnings=_warnings(memory, plan, verdict),
@@ -90,6 +94,8 @@ def remember(memory: Memory, settled: Settled, plan: Plan, results: Sequence[Don
     """The memory after a walk: the good manifest, the pair of each write, and which repairs were just made."""
     # What is held back or was refused keeps its old pair: it says whose the last write was.
     kept = {hold.name for hold in plan.holds} | {done.change.name for done in results if done.fault is not None}
+    # An owner reference that somebody falsified reads as a conflict until garbage collection takes the object.
+    kept |= {naming.cron_job_name(settled.good.manifest.app, c.job, c.index or 0) for c in plan.conflicts}
     pairs = {name: known for name, known in memory.pairs.items() if name in kept}
     pairs |= {want.name: _known(want, live) for want, live in plan.unchanged}
     repairs = {

@@ -21,6 +21,8 @@ MAX_REPAIRS_PER_MINUTE = 5
 CONTESTED_WINDOW_SECONDS = 60.0
 RUN_POLL_SECONDS = 10.0
 OUR_DOMAIN = "cronix.dev/"
+# What `kubectl delete --cascade=orphan|foreground` waits for: taken away, the Jobs would go after all, or at once.
+GARBAGE_COLLECTION = frozenset({"orphan", "foregroundDeletion"})
 
 # Decides anew about one CronJob when a write shows that the object is another than the plan was made on.
 Redecide: TypeAlias = Callable[[DesiredCronJob, "KubeObject | None"], "Change | Hold | JobFault | None"]
@@ -70,6 +72,8 @@ def decide(app: App, want: DesiredCronJob, live: KubeObject | None, ground: Grou
     owner = _ownership(app, live)
     if owner == "foreign" and not (app.adopt and _adoptable(live)):
         return JobFault(want.job, want.index, "NameConflict", _conflict_text(want, live))
+    if live["metadata"].get("deletionTimestamp") and not _foreign_finalizers(live["metadata"]):
+        return None  # Kubernetes is about to be done with it; the watch tells when it is gone, and it is made anew
     known = ground.pairs.get(want.name)
     live_hash = spec_hash(live["spec"])
     spec_in_step = live["spec"] == want.body["spec"] or _pair_matches(known, live, want, live_hash)
@@ -128,6 +132,8 @@ def merged_body(want: DesiredCronJob, live: KubeObject) -> dict[str, Any]:
         "uid": theirs["uid"],
         "resourceVersion": theirs["resourceVersion"],
     }
+    if theirs.get("deletionTimestamp"):
+        metadata["finalizers"] = [f for f in theirs.get("finalizers") or [] if f in GARBAGE_COLLECTION]
     return {**want.body, "metadata": metadata}
 
 
@@ -182,14 +188,21 @@ def _metadata_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
         fields += [f"metadata.{part}[{k}]" for k in sorted(set(mine) | in_domain) if mine.get(k) != live.get(k)]
     if theirs.get("ownerReferences") != ours["ownerReferences"]:
         fields.append("metadata.ownerReferences")
-    if theirs.get("finalizers"):
+    if _foreign_finalizers(theirs):
         fields.append("metadata.finalizers")
     return tuple(fields)
 
 
+def _foreign_finalizers(meta: Mapping[str, Any]) -> list[str]:
+    dying = meta.get("deletionTimestamp") is not None
+    return [f for f in meta.get("finalizers") or [] if not (dying and f in GARBAGE_COLLECTION)]
+
+
 def _reason(owner: str, known: Known | None, want: DesiredCronJob, live: KubeObject) -> str:
-    if owner != "ours":
+    if owner == "foreign":
         return "Adopted"
+    if owner == "lost":
+        return "Drifted"  # somebody took our owner reference away
     recorded = (live["metadata"].get("annotations") or {}).get(naming.JOB_HASH_ANNOTATION)
     if known is not None and known.uid == live["metadata"]["uid"]:
         return "Drifted" if known.rendered == want.spec_hash else "Changed"
