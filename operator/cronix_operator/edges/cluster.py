@@ -12,6 +12,7 @@ from cronix_operator.core.app import GROUP, PLURAL, VERSION
 from cronix_operator.core.errors import Waiting
 from cronix_operator.core.model import App, Change, Done, Hold, JobFault, KubeObject, Plan
 from cronix_operator.core.plan import Redecide, job_of, merged_body, removal
+from cronix_operator.core.refusal import explain
 from cronix_operator.core.render import spec_hash
 from cronix_operator.core.status import timestamp
 from cronix_operator.edges.api import ApiServer, Reply
@@ -170,4 +171,4 @@ def _written(change: Change, reply: Reply) -> Done:
 def _refused(change: Change, reply: Reply) -> JobFault:
     want = change.desired
     assert want is not None  # noqa: S101  # see _write
-    return JobFault(want.job, want.index, "ApplyFailed", f"the API server refused the CronJob: {reply.message}")
+    return JobFault(want.job, want.index, "ApplyFailed", explain(reply.message))
