@@ -10,7 +10,7 @@ from .transport import AttemptFailed, Tls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from cronix_protocol.jobfile import JobFile
     from cronix_protocol.joburl import Url
@@ -135,10 +135,7 @@ def _attempt(job: "JobFile", run: Run, world: World, state: _State) -> str:
     While a key is replaced, the Secret and the app change one after the other; whichever is first, no run is lost.
     """
     number = state.attempt + 1
-
-    def skipped(reason: str) -> None:
-        world.log.line("WARN", "trigger: key skipped", attempt=number, err=reason)
-
+    skipped = _teller(world, number)
     found = signing_keys(job.secret_refs, world.environ, trim=world.trim_keys, skipped=skipped, several=True)
     keys = list(dict.fromkeys(found))
     ends_at = world.now() + job.timeout_seconds
@@ -147,6 +144,13 @@ def _attempt(job: "JobFile", run: Run, world: World, state: _State) -> str:
         world.log.line("WARN", "trigger: key refused", attempt=number, status=state.answer.status)
         verdict = _send(job, run, world, state, number, keys.pop(0), ends_at - world.now())
     return verdict
+
+
+def _teller(world: World, number: int) -> "Callable[[str], None]":
+    def skipped(reason: str) -> None:
+        world.log.line("WARN", "trigger: key skipped", attempt=number, err=reason)
+
+    return skipped
 
 
 def _send(job: "JobFile", run: Run, world: World, state: _State, number: int, key: str, timeout_seconds: float) -> str:
@@ -165,18 +169,23 @@ def _send(job: "JobFile", run: Run, world: World, state: _State, number: int, ke
 
 
 def _request(job: "JobFile", run: Run, world: World, state: _State, number: int, key: str) -> bytes:
-    """Return the request's bytes: the job's headers first, ours last, the body as it is."""
-    secret_headers = header_values(job.fire.headers)
-    signature = sign(key, method=job.method, path=job.url.path, body=job.body, timestamp=int(world.now()))
-    state.secrets = (key, signature.rpartition("=")[2], *(value for _, value in secret_headers if value))
-    wanted = {"user-agent": ("User-Agent", f"cronix-shim/{__version__}")}
-    parent = world.environ.get("TRACEPARENT", "")
-    if attempts.valid_traceparent(parent):
-        wanted["traceparent"] = ("traceparent", parent)
-    for name, value in [*((h.name, h.value) for h in job.headers), *secret_headers]:
-        wanted[name.lower()] = (name, value)
-    lines = [f"{job.method} {job.url.path} HTTP/1.1", f"Host: {job.url.authority}"]
-    lines += [f"{name}: {value}" for name, value in wanted.values()]
+    """Return the request's bytes: the job's headers first, ours last, the body as it is or as a scheme makes it."""
+    sent_headers = [*((header.name, header.value) for header in job.headers), *header_values(job.fire.headers)]
+    hidden = [value for _, value in sent_headers[len(job.headers) :] if value]
+    timestamp = int(world.now())
+    body = job.body
+    if job.fire.schemes:
+        from .extra import sign_extra  # most jobs have none, and pay nothing for them
+
+        skipped = _teller(world, number)
+        extra = sign_extra(job, run.run_id, number, timestamp, trim=world.trim_keys, skipped=skipped)
+        body = extra.body
+        sent_headers += extra.headers
+        hidden += extra.hidden
+    # Last, for it covers the body that a scheme may have made.
+    signature = sign(key, method=job.method, path=job.url.path, body=body, timestamp=timestamp)
+    state.secrets = (key, signature.rpartition("=")[2], *hidden)
+    lines = _jobs_own_lines(job, world, sent_headers)
     lines += [
         f"{headers.SIGNATURE}: {signature}",
         f"{headers.RUN_ID}: {run.run_id}",
@@ -188,9 +197,21 @@ def _request(job: "JobFile", run: Run, world: World, state: _State, number: int,
     ]
     if previous := previous_success(job.fire.previous_success_file):
         lines.append(f"{headers.PREVIOUS_SUCCESS_TIME}: {previous}")
-    if job.body or job.method in {"POST", "PUT", "PATCH"}:
-        lines.append(f"Content-Length: {len(job.body)}")
-    return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + job.body
+    if body or job.method in {"POST", "PUT", "PATCH"}:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body
+
+
+def _jobs_own_lines(job: "JobFile", world: World, sent_headers: "Sequence[tuple[str, str]]") -> list[str]:
+    """Return the request line and the headers up to ours; of one name the last wins."""
+    wanted = {"user-agent": ("User-Agent", f"cronix-shim/{__version__}")}
+    parent = world.environ.get("TRACEPARENT", "")
+    if attempts.valid_traceparent(parent):
+        wanted["traceparent"] = ("traceparent", parent)
+    for name, value in sent_headers:
+        wanted[name.lower()] = (name, value)
+    lines = [f"{job.method} {job.url.path} HTTP/1.1", f"Host: {job.url.authority}"]
+    return lines + [f"{name}: {value}" for name, value in wanted.values()]
 
 
 def _log_retry(world: World, state: _State) -> None:

@@ -23,22 +23,6 @@ def read_file(path: str, limit: int = MAX_KEY_BYTES) -> bytes:
         return file.read(limit + 1)
 
 
-def signing_key(
-    refs: "Sequence[tuple[str, str]]",
-    environ: "Mapping[str, str]",
-    *,
-    trim: bool,
-    skipped: "Callable[[str], None]",
-) -> str:
-    """Return the first key that is present, or raise ``NoKey`` with what is wrong with each (C3, C4).
-
-    One line end at the end of a file is not part of the key, as everywhere in this project; ``trim`` takes all blanks
-    around it away, as the protocol does for spec files that people write. An empty or all-blank key counts as absent.
-    ``skipped`` is told about each key before the one that is returned.
-    """
-    return signing_keys(refs, environ, trim=trim, skipped=skipped)[0]
-
-
 def signing_keys(
     refs: "Sequence[tuple[str, str]]",
     environ: "Mapping[str, str]",
@@ -47,7 +31,12 @@ def signing_keys(
     skipped: "Callable[[str], None]",
     several: bool = False,
 ) -> list[str]:
-    """Return the first key that is present, or with ``several`` all of them; raises and tells as ``signing_key``."""
+    """Return the first key that is present, or with ``several`` all that are; raises ``NoKey`` without any (C3, C4).
+
+    One line end at the end of a file is not part of the key, as everywhere in this project; ``trim`` takes all blanks
+    around it away, as the protocol does for spec files that people write. An empty or all-blank key counts as absent.
+    ``skipped`` is told about each key before the first one that is returned.
+    """
     found: list[str] = []
     reasons: list[str] = []
     for scheme, rest in refs:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Final
 
+    from .schemes.jobentries import Scheme
+
 METHODS: "Final" = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _MAX_SECONDS = 10**9
 
@@ -52,6 +54,7 @@ class Fire:
         "jitter_seconds",
         "previous_success_file",
         "retry_on",
+        "schemes",
         "starting_deadline_seconds",
         "target",
     )
@@ -65,6 +68,7 @@ class Fire:
     retry_on: frozenset[int]
     honor_retry_after: bool
     headers: tuple[Header, ...]
+    schemes: "tuple[Scheme, ...]"
     ca_file: str
     client_cert_file: str
     client_key_file: str
@@ -154,6 +158,10 @@ def parse_job_file(text: str, *, allow_raw: bool = False) -> JobFile:
     _read_request(result, job.child("request"))
     _read_policy(result, job.child("policy", default={}))
     result.fire = _fire(root.child("fire", default={}))
+    if result.fire.schemes and not faults:
+        from .schemes.jobentries import check_form
+
+        check_form(result, faults)
     if faults:
         raise JobFileInvalid(faults)
     return result
@@ -234,6 +242,7 @@ def _fire(reader: Fields) -> Fire:
         reader.fault("target_base_url", "want scheme, host and port only; the path is the job URL's")
     fire.retry_on = _statuses(reader)
     fire.headers = _fire_headers(reader)
+    fire.schemes = _schemes(reader)
     fire.ca_file = reader.text("ca_file", "")
     fire.client_cert_file = reader.text("client_cert_file", "")
     fire.client_key_file = reader.text("client_key_file", "")
@@ -252,6 +261,15 @@ def _statuses(reader: Fields) -> frozenset[int]:
         else:
             reader.fault(f"retry_on/{index}", "want an HTTP status in 400..599")
     return frozenset(statuses)
+
+
+def _schemes(reader: Fields) -> "tuple[Scheme, ...]":
+    entries = reader.list("schemes")
+    if not entries:
+        return ()
+    from .schemes.jobentries import read_schemes  # here, not above: most jobs have none
+
+    return read_schemes(reader, entries)
 
 
 def _fire_headers(reader: Fields) -> tuple[Header, ...]:

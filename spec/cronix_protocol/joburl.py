@@ -9,17 +9,18 @@ class Url:
     """An http or https URL in the parts that a request needs.
 
     ``authority`` is host and port as written (the ``Host`` header); ``host`` has no brackets; ``path`` is path and
-    query exactly as written, at least ``/``, without fragment.
+    query exactly as written, at least ``/``, without fragment; ``text`` is all of it as it was written.
     """
 
-    __slots__ = ("authority", "host", "path", "port", "scheme")
+    __slots__ = ("authority", "host", "path", "port", "scheme", "text")
 
-    def __init__(self, scheme: str, authority: str, host: str, port: int, path: str) -> None:
+    def __init__(self, scheme: str, authority: str, host: str, port: int, path: str, text: str) -> None:
         self.scheme = scheme
         self.authority = authority
         self.host = host
         self.port = port
         self.path = path
+        self.text = text
 
 
 def split_url(text: str) -> Url:
@@ -46,7 +47,7 @@ def split_url(text: str) -> Url:
         if not (port_text.isdigit() and len(port_text) <= 5 and 1 <= int(port_text) <= 65535):
             raise ValueError(f"port {port_text!r} is not in 1..65535")
         port = int(port_text)
-    return Url(scheme, authority, host, port, path if path.startswith("/") else "/" + path)
+    return Url(scheme, authority, host, port, path if path.startswith("/") else "/" + path, text)
 
 
 def _split_authority(authority: str) -> tuple[str, str]:

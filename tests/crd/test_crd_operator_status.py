@@ -129,7 +129,7 @@ def test_the_crd_offers_no_status_that_the_operator_never_writes() -> None:
 def test_the_crd_offers_no_spec_that_the_operator_never_reads() -> None:
     """Each field's name stands in the operator's parser or in the place that copies the pod's fields."""
     core = ROOT / "operator" / "cronix_operator" / "core"
-    text = "\n".join((core / name).read_text("utf-8") for name in ("app.py", "knobs.py"))
+    text = "\n".join((core / name).read_text("utf-8") for name in ("app.py", "knobs.py", "schemes.py"))
     spec = root_schema()["properties"]["spec"]
     # What is handed on as it is: its inner fields are Kubernetes' own.
     handed_on = ("resources.", "tolerations[]", "affinity.", "imagePullSecrets[]")

@@ -129,11 +129,19 @@ class Place:
 class Puppet:
     """The app on strings, from the test's side."""
 
-    def __init__(self, place: Place, image: str, key: str) -> None:
+    def __init__(
+        self,
+        place: Place,
+        image: str,
+        key: str,
+        *,
+        program: str = "puppet_app.py",
+        more_keys: Mapping[str, str] | None = None,
+    ) -> None:
         self.place = place
         self.key = key
-        place.secret("puppet-cron", current=key)
-        place.apply(*_objects(image))
+        place.secret("puppet-cron", current=key, **(more_keys or {}))
+        place.apply(*_objects(image, program))
         self.address = wait_until(self._address, 60, "the puppet app is up")
 
     def _address(self) -> str | None:
@@ -167,8 +175,8 @@ class Puppet:
             return bytes(response.read())
 
 
-def _objects(image: str) -> Sequence[Mapping[str, Any]]:
-    script = (Path(__file__).parent / "puppet_app.py").read_text()
+def _objects(image: str, program: str) -> Sequence[Mapping[str, Any]]:
+    script = (Path(__file__).parent / program).read_text()
     return (
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "puppet"}, "data": {"puppet_app.py": script}},
         {

@@ -156,6 +156,12 @@ RIGHT: dict[str, dict[str, Any]] = {
             "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
         }
     },
+    "every-extra-scheme": {
+        "spec.signing.extraSchemes": [
+            {"type": kind, "secretKeyRef": {"name": "s", "key": "k"}}
+            for kind in ("StandardWebhooks", "GitHub", "Stripe", "QStash", "SignedForm")
+        ]
+    },
     "an-empty-header": {"spec.connection": {"headers": [{"name": "X-A", "value": ""}]}},
 }
 
@@ -176,8 +182,11 @@ def test_a_cronixapp_as_large_as_the_bounds_allow_is_accepted(apps: Apps) -> Non
         {"jobs": [f"{i:02}-{j:02}-{'x' * 50}*" for j in range(32)], "jitterSeconds": 600, "pod": {"labels": labels}}
         for i in range(64)
     ]
+    ref = {"name": "s" * 253, "key": "k" * 253}
+    globs = [f"{j:02}-{'x' * 59}*" for j in range(32)]
+    schemes = [{"type": "GitHub", "sha1": True, "secretKeyRef": ref, "nextSecretKeyRef": ref, "jobs": globs}] * 16
     changes = {
-        "spec.signing": {"keys": keys},
+        "spec.signing": {"keys": keys, "extraSchemes": schemes},
         "spec.connection": {"headers": headers},
         "spec.targets": {"allowedHosts": hosts},
         "spec.overrides": overrides,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cronix_operator.core.app import parse_app
 from cronix_operator.core.errors import Stalled
-from cronix_operator.core.model import ConfigMapSource, InlineSource, ServiceSource, UrlSource
+from cronix_operator.core.model import ConfigMapSource, ExtraScheme, InlineSource, SecretKey, ServiceSource, UrlSource
 from operator_fakes.builders import app_body, make_app
 
 KEYS = {"secretRef": {"name": "keys"}}
@@ -25,7 +25,18 @@ EVERYTHING: dict[str, Any] = {
         "interval": "1h30m",
         "timeout": "30s",
     },
-    "signing": {"keys": [{"name": "V2", "secretKeyRef": {"name": "a", "key": "b"}}]},
+    "signing": {
+        "keys": [{"name": "V2", "secretKeyRef": {"name": "a", "key": "b"}}],
+        "extraSchemes": [
+            {
+                "type": "GitHub",
+                "secretKeyRef": {"name": "hub", "key": "a"},
+                "nextSecretKeyRef": {"name": "hub", "key": "b"},
+                "sha1": True,
+                "jobs": ["sync-*"],
+            }
+        ],
+    },
     "connection": {
         "headers": [HEADER, SECRET_HEADER],
         "tls": {"caConfigMapKeyRef": {"name": "ca"}, "clientCertSecretRef": {"name": "client"}},
@@ -104,6 +115,22 @@ def test_annotations_are_read() -> None:
     assert not make_app(annotations={"cronix.dev/adopt": "yes"}).adopt
 
 
+def scheme(**changes: Any) -> dict[str, Any]:
+    """`signing` with one extra scheme; None takes a field out."""
+    entry = {"type": "QStash", "secretKeyRef": {"name": "q", "key": "current"}, **changes}
+    kept = {field: value for field, value in entry.items() if value is not None}
+    return {"secretRef": {"name": "keys"}, "extraSchemes": [kept]}
+
+
+def test_extra_schemes_are_read() -> None:
+    """In order, for all jobs unless it says which."""
+    app = make_app(signing=scheme(nextSecretKeyRef={"name": "q", "key": "next"}, jobs=["a-*", "b"]))
+    keys = (SecretKey("q", "current"), SecretKey("q", "next"))
+    assert app.extra_schemes == (ExtraScheme("QStash", keys, ("a-*", "b"), sha1=False),)
+    assert make_app(signing=scheme(type="GitHub", sha1=True)).extra_schemes[0].jobs == ("*",)
+    assert make_app().extra_schemes == ()
+
+
 APPARMOR = "container.apparmor.security.beta.kubernetes.io/signer"
 POD = "spec.jobDefaults.pod"
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -137,6 +164,27 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("rewrite with a path", {"targets": {"rewriteBaseURL": "https://a.b/c"}}, "spec.targets.rewriteBaseURL"),
     ("host with a scheme", {"targets": {"allowedHosts": ["https://a.b"]}}, "spec.targets.allowedHosts[0]"),
     ("T7: our own header", {"connection": {"headers": [{"name": "x-cron-signature", "value": "x"}]}}, "headers[0]"),
+    ("T7: a signature", {"connection": {"headers": [{"name": "Webhook-ID", "value": "x"}]}}, "headers[0]"),
+    (
+        "a scheme of another name",
+        {"signing": scheme(type="Github")},
+        "extraSchemes[0].type: must be StandardWebhooks or",
+    ),
+    ("a scheme of no type", {"signing": scheme(type=None)}, "extraSchemes[0].type: is required"),
+    (
+        "a scheme without a key",
+        {"signing": scheme(secretKeyRef=None)},
+        "extraSchemes[0].secretKeyRef.name: is required",
+    ),
+    ("a scheme whose next key is a path", {"signing": scheme(nextSecretKeyRef={"name": "a", "key": "../b"})}, "next"),
+    (
+        "T1: a scheme's key elsewhere",
+        {"signing": scheme(secretKeyRef={"name": "x/y", "key": "b"})},
+        "secretKeyRef.name",
+    ),
+    ("SHA-1 for QStash", {"signing": scheme(sha1=True)}, "extraSchemes[0].sha1: is for type GitHub only"),
+    ("a scheme for all jobs in words", {"signing": scheme(jobs=["All"])}, "extraSchemes[0].jobs[0]"),
+    ("17 schemes", {"signing": {**scheme(), "extraSchemes": scheme()["extraSchemes"] * 17}}, "a list of at most 16"),
     ("T7: Host", {"connection": {"headers": [{"name": "HOST", "value": "x"}]}}, "headers[0]"),
     ("gzip asked for", {"connection": {"headers": [{"name": "Accept-Encoding", "value": "gzip"}]}}, "headers[0]"),
     ("header over two lines", {"connection": {"headers": [{"name": "a", "value": "x\r\ny: z"}]}}, "headers[0]"),

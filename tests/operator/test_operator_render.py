@@ -29,7 +29,13 @@ EVERYTHING: dict[str, Any] = {
         "keys": [
             {"name": "NEW", "secretKeyRef": {"name": "keys", "key": "new"}},
             {"name": "a/../b", "secretKeyRef": {"name": "keys", "key": "old"}},
-        ]
+        ],
+        "extraSchemes": [
+            {"type": "GitHub", "secretKeyRef": {"name": "hub", "key": "secret"}, "sha1": True},
+            {"type": "QStash", "secretKeyRef": {"name": "stash", "key": "current"},
+             "nextSecretKeyRef": {"name": "stash", "key": "next"}},
+            {"type": "SignedForm", "secretKeyRef": {"name": "rails", "key": "secret"}, "jobs": ["generate-*"]},
+        ],
     },
     "connection": {
         "headers": [
@@ -133,6 +139,59 @@ def test_what_cannot_be_rendered_fails_alone(entry: dict[str, Any], index: int |
     found = desired(make_app(), entry, "fine")
     assert [(fault.job, fault.index, fault.reason) for fault in found.faults] == [(entry["name"], index, reason)]
     assert [want.job for want in found.cron_jobs] == ["fine"]
+
+
+FORM = {"type": "SignedForm", "secretKeyRef": {"name": "rails", "key": "secret"}}
+SIGNING = {"secretRef": {"name": "keys"}}
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "place"),
+    [
+        ({"body": "{}"}, "request.body"),
+        ({"method": "GET"}, "request.method"),
+        ({"headers": {"Content-Type": "application/json"}}, "request.headers/Content-Type"),
+    ],
+)
+def test_a_job_that_cannot_be_a_signed_form_fails_alone(request_fields: dict[str, Any], place: str) -> None:
+    """It is told why, and how to leave it out; the jobs without a body go on."""
+    app = make_app(signing={**SIGNING, "extraSchemes": [FORM]})
+    found = desired(app, job("report", request=request_fields), "fine")
+    ((name, reason, message),) = [(fault.job, fault.reason, fault.message) for fault in found.faults]
+    assert (name, reason) == ("report", "SchemeNotPossible")
+    assert message.startswith(f"{place}: ")
+    assert "spec.signing.extraSchemes[].jobs" in message
+    assert [want.job for want in found.cron_jobs] == ["fine"]
+    elsewhere = make_app(signing={**SIGNING, "extraSchemes": [{**FORM, "jobs": ["fi*"]}]})
+    assert desired(elsewhere, job("report", request=request_fields), "fine").faults == ()
+
+
+def test_a_job_gets_the_keys_of_its_own_schemes_and_no_others() -> None:
+    """What a job does not use is not in its pod; of two entries of a type the first that names the job counts."""
+
+    def hub(secret: str, *jobs: str) -> dict[str, Any]:
+        return {
+            "type": "GitHub",
+            "secretKeyRef": {"name": secret, "key": "k"},
+            **({"jobs": list(jobs)} if jobs else {}),
+        }
+
+    app = make_app(signing={**SIGNING, "extraSchemes": [hub("a", "sync-*"), {**FORM, "jobs": ["form"]}, hub("b")]})
+    mounted = {}
+    for want in desired(app, "sync-x", "form", "other").cron_jobs:
+        volumes = want.body["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"]
+        sources = next(v for v in volumes if v["name"] == "schemes")["projected"]["sources"]
+        mounted[want.job] = [source["secret"]["name"] for source in sources]
+        told = [(s.kind, s.files) for s in parse_job_file(job_file_of(want.body)).fire.schemes]
+        paths = [item["path"] for source in sources for item in source["secret"]["items"]]
+        assert [f"/var/run/cronix/schemes/{path}" for path in paths] == [file for _, files in told for file in files]
+    assert mounted == {"sync-x": ["a"], "form": ["rails", "b"], "other": ["b"]}
+
+
+def test_without_extra_schemes_nothing_is_rendered_for_them() -> None:
+    """An operator of this version must not rewrite the CronJobs of one before it."""
+    body = one(make_app()).body
+    assert "schemes" not in json.dumps(body)
 
 
 def test_a_job_file_at_the_limit_is_rendered() -> None:

@@ -295,6 +295,13 @@ def test_a_header_with_hundreds_of_signatures_is_malformed(kind: str) -> None:
     assert scheme.receive(Sent({**sent.headers, scheme.header: many}, BODY)).code == "MalformedHeader"
 
 
+def test_a_second_time_in_stripes_header_is_malformed() -> None:
+    """Which of the two was signed is not for the sender of the second to say."""
+    value = BY_KIND["Stripe"].send().headers["Stripe-Signature"]
+    for header in (f"{value},t={NOW + 1}", f"t={NOW + 1},{value}"):
+        assert BY_KIND["Stripe"].receive(Sent({"Stripe-Signature": header}, BODY)).code == "MalformedHeader"
+
+
 def test_a_dot_in_a_message_id_cannot_shift_what_is_signed() -> None:
     """`a` . `b.c` and `a.b` . `c` are the same bytes; so an id with a dot is malformed."""
     sent = BY_KIND["StandardWebhooks"].send()

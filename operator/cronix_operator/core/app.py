@@ -13,7 +13,8 @@ from typing import Any
 from cronix_operator.core import model
 from cronix_operator.core.errors import Stalled
 from cronix_operator.core.knobs import read_knobs
-from cronix_operator.core.specreader import SERVICE_NAME, SpecReader
+from cronix_operator.core.schemes import read_schemes
+from cronix_operator.core.specreader import JOB_GLOB, JOB_GLOB_RULE, SERVICE_NAME, SpecReader
 from cronix_protocol.faults import quoted
 from cronix_protocol.headers import header_fault
 from cronix_protocol.joburl import split_url
@@ -40,8 +41,6 @@ _PATH = re.compile(r"/[!-~]*")
 _PORT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,13}[a-z0-9])?")
 _KEY_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_:./-]{0,127}")
 _HOST_RULE = "a host such as api.example.com, *.example.com or billing.shop.svc:8080"
-_GLOB_RULE = "a job's name, in which * and ? are wildcards"
-_GLOB = re.compile(r"[a-z0-9*?-]{1,63}")
 # Beside those that a job may not set: the fetch asks for an answer as it is.
 _CODINGS = frozenset({"accept-encoding", "content-encoding"})
 
@@ -52,7 +51,8 @@ def parse_app(body: Mapping[str, Any]) -> model.App:
     reader = SpecReader()
     spec = reader.mapping(body, "spec", "")
     annotations = reader.texts(meta, "annotations", "metadata")
-    signing_secret, signing_keys = _signing(reader, reader.mapping(spec, "signing", "spec"))
+    signing = reader.mapping(spec, "signing", "spec")
+    signing_secret, signing_keys = _signing(reader, signing)
     targets = reader.mapping(spec, "targets", "spec")
     source = reader.mapping(spec, "source", "spec")
     percent = reader.whole(reader.mapping(spec, "prune", "spec"), "maxDeletePercent", "spec.prune", 0, 100)
@@ -68,7 +68,7 @@ def parse_app(body: Mapping[str, Any]) -> model.App:
         signing_secret=signing_secret,
         signing_keys=signing_keys,
         connection=_connection(reader, reader.mapping(spec, "connection", "spec")),
-        allowed_hosts=_matching_items(reader, targets, "allowedHosts", "spec.targets", _HOST, _HOST_RULE),
+        allowed_hosts=reader.matching_items(targets, "allowedHosts", "spec.targets", _HOST, _HOST_RULE),
         rewrite_base_url=_rewrite(reader, targets),
         allow_insecure_http=bool(reader.scalar(spec, "allowInsecureHTTP", "spec", bool)),
         suspend=bool(reader.scalar(spec, "suspend", "spec", bool)),
@@ -80,6 +80,7 @@ def parse_app(body: Mapping[str, Any]) -> model.App:
         probe_signature=annotations.get(PROBE_SIGNATURE, "")[:MAX_ECHO] or None,
         suspended_jobs=_names(annotations.get(SUSPENDED_JOBS)),
         adopt=annotations.get(ADOPT) == "true",
+        extra_schemes=read_schemes(reader, signing),
     )
     if reader.faults:
         more = len(reader.faults) - MAX_FAULTS_SHOWN
@@ -169,12 +170,6 @@ def _config_map(
     return model.ConfigMapSource(reader.object_name(given, path), reader.data_key(given, path))
 
 
-def _secret_key(reader: SpecReader, parent: Mapping[str, Any], field: str, path: str) -> model.SecretKey:
-    ref = reader.mapping(parent, field, path)
-    path = f"{path}.{field}"
-    return model.SecretKey(reader.object_name(ref, path), reader.data_key(ref, path))
-
-
 def _signing(reader: SpecReader, signing: Mapping[str, Any]) -> tuple[str | None, tuple[model.SigningKey, ...]]:
     has_ref, has_keys = signing.get("secretRef") is not None, signing.get("keys") is not None
     if has_ref == has_keys:
@@ -189,7 +184,7 @@ def _signing(reader: SpecReader, signing: Mapping[str, Any]) -> tuple[str | None
     keys = [
         model.SigningKey(
             reader.matching(entry, "name", path, _KEY_NAME, "a key's name as in the manifest's secret_refs"),
-            _secret_key(reader, entry, "secretKeyRef", path),
+            reader.secret_key(entry, "secretKeyRef", path),
         )
         for path, entry in reader.entries(signing, "keys", "spec.signing", 8)
     ]
@@ -206,7 +201,7 @@ def _connection(reader: SpecReader, connection: Mapping[str, Any]) -> model.Conn
     tls, path = reader.mapping(connection, "tls", path), f"{path}.tls"
     ca_secret = ca_config_map = client_cert_secret = None
     if tls.get("caSecretKeyRef") is not None:
-        ca_secret = _secret_key(reader, tls, "caSecretKeyRef", path)
+        ca_secret = reader.secret_key(tls, "caSecretKeyRef", path)
     if tls.get("caConfigMapKeyRef") is not None:
         ref = reader.mapping(tls, "caConfigMapKeyRef", path)
         ca = _config_map(reader, ref, f"{path}.caConfigMapKeyRef", "ca.crt")
@@ -227,24 +222,14 @@ def _header(reader: SpecReader, entry: Mapping[str, Any], path: str) -> model.He
     wrong = header_fault(name, value or "")
     if wrong or name.lower() in _CODINGS:
         reader.fault(path, wrong or f"{name} is set by cronix; take it out")
-    secret = _secret_key(reader, value_from, "secretKeyRef", f"{path}.valueFrom") if value_from else None
+    secret = reader.secret_key(value_from, "secretKeyRef", f"{path}.valueFrom") if value_from else None
     return model.Header(name, value, secret)
 
 
 def _overrides(reader: SpecReader, spec: Mapping[str, Any]) -> tuple[model.Override, ...]:
     return tuple(
-        model.Override(_matching_items(reader, entry, "jobs", path, _GLOB, _GLOB_RULE), read_knobs(reader, entry, path))
+        model.Override(
+            reader.matching_items(entry, "jobs", path, JOB_GLOB, JOB_GLOB_RULE), read_knobs(reader, entry, path)
+        )
         for path, entry in reader.entries(spec, "overrides", "spec")
     )
-
-
-def _matching_items(
-    reader: SpecReader, parent: Mapping[str, Any], field: str, path: str, pattern: re.Pattern[str], rule: str
-) -> tuple[str, ...]:
-    found = []
-    for i, item in enumerate(reader.items(parent, field, path, 32)):
-        if isinstance(item, str) and len(item) <= 260 and pattern.fullmatch(item):
-            found.append(item)
-        else:
-            reader.fault(f"{path}.{field}[{i}]", f"{quoted(str(item)[:100])} is not {rule}")
-    return tuple(found)

@@ -45,6 +45,16 @@ class SigningKey:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ExtraScheme:
+    """A further signature for the jobs that match a glob of `jobs`; `keys`: the first one, then the next one if any."""
+
+    kind: str
+    keys: tuple[SecretKey, ...]
+    jobs: tuple[str, ...]
+    sha1: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ServiceSource:
     name: str
     port: int | str | None
@@ -138,6 +148,7 @@ class App:
     probe_signature: str | None
     suspended_jobs: tuple[str, ...]
     adopt: bool
+    extra_schemes: tuple[ExtraScheme, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:

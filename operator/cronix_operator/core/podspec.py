@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cronix_operator.core import budget, naming
-from cronix_operator.core.model import Connection, JobKnobs, Limits, SecretKey, SigningKey
+from cronix_operator.core.model import Connection, ExtraScheme, JobKnobs, Limits, SecretKey, SigningKey
+from cronix_operator.core.schemes import SCHEMES_DIR, schemes_volume
 
 STARTING_DEADLINE_SECONDS = 300
 CONTAINER = "signer"
@@ -62,6 +63,7 @@ def pod_template(
     knobs: JobKnobs,
     labels: Mapping[str, str],
     keys: Sequence[MountedKey],
+    extra_schemes: Sequence[ExtraScheme],
     job_file: str,
     budget_seconds: int,
     limits: Limits,
@@ -70,6 +72,9 @@ def pod_template(
     pod = knobs.pod or {}
     volumes = [_keys_volume(keys)]
     mounts = [{"name": "keys", "mountPath": KEYS_DIR, "readOnly": True}]
+    if extra_schemes:
+        volumes.append(schemes_volume(extra_schemes))
+        mounts.append({"name": "schemes", "mountPath": SCHEMES_DIR, "readOnly": True})
     sources = _connection_sources(connection)
     if sources:
         volumes.append({"name": "connection", "projected": {"defaultMode": 0o400, "sources": sources}})

@@ -16,7 +16,8 @@ from typing import Any
 from cronix_operator.core import budget, naming, podspec, targets
 from cronix_operator.core.app import API_VERSION, KIND
 from cronix_operator.core.keys import KeyNotMapped, job_keys
-from cronix_operator.core.model import App, Desired, DesiredCronJob, Endpoint, JobFault, JobKnobs, Limits
+from cronix_operator.core.model import App, Desired, DesiredCronJob, Endpoint, ExtraScheme, JobFault, JobKnobs, Limits
+from cronix_operator.core.schemes import schemes_fire, schemes_for, why_impossible
 from cronix_protocol.canonical import job_hash, normalized_job
 from cronix_protocol.jobfaults import kubernetes_faults
 from cronix_protocol.jobfile import JobFileInvalid, dump_job_file, parse_job_file
@@ -92,7 +93,10 @@ def _cron_job(
         keys = podspec.mounted_keys(job_keys(app, job.secret_refs, preferred_keys))
     except KeyNotMapped as exc:
         raise _Unrenderable("KeyNotMapped", _key_advice(exc, app)) from exc
+    extra_schemes = _schemes(app, job)
     fire = _fire(app, job, name, endpoint, knobs, seconds)
+    if extra_schemes:
+        fire["schemes"] = schemes_fire(extra_schemes)
     text = dump_job_file(
         app=app.app,
         job=normalized_job(job),
@@ -109,7 +113,7 @@ def _cron_job(
             "JobTooLarge",
             f"the job file is {len(text.encode())} bytes, at most {MAX_JOB_FILE_BYTES}; shorten request.body",
         )
-    pod = podspec.pod_template(app.connection, knobs, labels, keys, text, seconds, limits)
+    pod = podspec.pod_template(app.connection, knobs, labels, keys, extra_schemes, text, seconds, limits)
     spec = _spec(app, job, schedule.kubernetes, knobs, labels, seconds, pod)
     body = {
         "apiVersion": "batch/v1",
@@ -131,6 +135,14 @@ def _budget(job: Job, knobs: JobKnobs) -> int:
             "lower policy.retries.max_seconds or max_attempts",
         )
     return seconds
+
+
+def _schemes(app: App, job: Job) -> tuple[ExtraScheme, ...]:
+    chosen = schemes_for(app.extra_schemes, job.name)
+    wrong = why_impossible(job, chosen)
+    if wrong is not None:
+        raise _Unrenderable("SchemeNotPossible", wrong)
+    return chosen
 
 
 def _key_advice(exc: KeyNotMapped, app: App) -> str:

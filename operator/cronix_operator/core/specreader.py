@@ -7,14 +7,18 @@ from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from cronix_operator.core.duration import parse_duration
+from cronix_operator.core.model import SecretKey
 from cronix_protocol.faults import path_segment, quoted
 
 T = TypeVar("T")
 
 MAX_TEXT = 8192
+MAX_ITEM = 260
 OBJECT_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 SERVICE_NAME = re.compile(r"(?=.{1,63}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 DATA_KEY = re.compile(r"(?!\.\.)(?!\.\Z)[-._a-zA-Z0-9]{1,253}")
+JOB_GLOB = re.compile(r"[a-z0-9*?-]{1,63}")
+JOB_GLOB_RULE = "a job's name, in which * and ? are wildcards"
 _NAME_RULE = "the bare name of an object of this namespace: small letters, digits, dashes and dots"
 _KEY_RULE = "one key of the object's data: letters, digits, dashes, dots and underscores"
 
@@ -111,6 +115,24 @@ class SpecReader:
 
     def data_key(self, parent: Mapping[str, Any], path: str) -> str:
         return self.matching(parent, "key", path, DATA_KEY, _KEY_RULE)
+
+    def secret_key(self, parent: Mapping[str, Any], field: str, path: str) -> SecretKey:
+        """A required reference to one key of a Secret."""
+        ref = self.mapping(parent, field, path)
+        path = f"{path}.{field}"
+        return SecretKey(self.object_name(ref, path), self.data_key(ref, path))
+
+    def matching_items(
+        self, parent: Mapping[str, Any], field: str, path: str, pattern: re.Pattern[str], rule: str
+    ) -> tuple[str, ...]:
+        """The texts of a list, each of a given form."""
+        found = []
+        for i, item in enumerate(self.items(parent, field, path, 32)):
+            if isinstance(item, str) and len(item) <= MAX_ITEM and pattern.fullmatch(item):
+                found.append(item)
+            else:
+                self.fault(f"{path}.{field}[{i}]", f"{quoted(str(item)[:100])} is not {rule}")
+        return tuple(found)
 
     def texts(self, parent: Mapping[str, Any], field: str, path: str) -> dict[str, str]:
         """An object whose values are all strings."""
