@@ -116,6 +116,18 @@ def test_every_cronixapp_that_is_shown_is_valid(document: dict[str, Any]) -> Non
     assert [f"{error.json_path}: {error.message}" for error in strict_validator().iter_errors(document)] == []
 
 
+def test_the_keys_of_the_page_on_stores_are_those_that_its_cronixapp_names() -> None:
+    """What External Secrets writes, and what the CronixApp reads: the Secret and its data keys."""
+    (block,) = blocks((ROOT / "docs/keys-from-a-store.md").read_text(), "yaml")
+    objects = {document["kind"]: document for document in yaml.safe_load_all(block)}
+    external, signing = objects["ExternalSecret"]["spec"], objects["CronixApp"]["spec"]["signing"]
+    written = {entry["secretKey"] for entry in external["data"]}
+    refs = [scheme["secretKeyRef"] for scheme in signing["extraSchemes"]]
+    assert {signing["secretRef"]["name"], *(ref["name"] for ref in refs)} == {external["target"]["name"]}
+    assert {"current", "previous", *(ref["key"] for ref in refs)} == written
+    assert external["secretStoreRef"]["name"] == objects["SecretStore"]["metadata"]["name"]
+
+
 def test_the_readme_shows_a_cronixapp() -> None:
     """Else the test above would say nothing about it."""
     assert any("README.md-billing" in str(parameter.id) for parameter in cronix_apps())
