@@ -3,85 +3,16 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from cronix_protocol import Verification
-from cronix_protocol.schemes import Outgoing, form_body, qstash, scheme_headers
+from cronix_protocol.schemes import Outgoing, qstash, scheme_headers
 from cronix_sdk import KeyFiles, SecretError, SetupError, schemes
+from sdk.sdk_schemes import BODY, BY_KIND, FORM, KEY, NEXT, NOW, SCHEMES, URL, Scheme, Sent, webhook_key
 
-NOW = 1_730_000_000
-KEY = "the current key, longer than thirty-two bytes"
-NEXT = "the next key, which is longer than thirty-two bytes"
-URL = "https://billing.example.com/run?a=%20b"
-BODY = b'{"month": "2025-10"}'
-FORM = "SignedForm"
-
-
-def webhook_key(text: str) -> str:
-    return "whsec_" + base64.b64encode(text.encode()).decode()
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One request as it reaches the app."""
-
-    headers: dict[str, str]
-    body: bytes
-    url: str = URL
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """One scheme with both its ends; `header` is the one that holds the signature, `signed` all that it covers."""
-
-    kind: str
-    verifier: Callable[..., Any]
-    header: str
-    has_time: bool = True
-    needs_url: bool = False
-
-    def key(self, text: str) -> str:
-        return webhook_key(text) if self.kind == "StandardWebhooks" else text
-
-    def send(self, key: str = KEY, *, at: int = NOW, body: bytes = BODY, url: str = URL) -> Sent:
-        outgoing = Outgoing(url=url, body=body, run_id="run-1", attempt=1, timestamp=at)
-        if self.kind == FORM:
-            return Sent({}, form_body(key, outgoing), url)
-        return Sent(dict(scheme_headers(self.kind, [self.key(key)], outgoing)), body, url)
-
-    def receive(
-        self, sent: Sent, *keys: str, now: int = NOW, body: object = None, secret: Any = None, **options: Any
-    ) -> Verification:
-        clock = {"clock": lambda: now + 0.5} if self.kind != "GitHub" else {}
-        verifier = self.verifier(secret or [self.key(key) for key in keys or (KEY,)], **clock, **options)
-        given: dict[str, Any] = {"body": sent.body if body is None else body}
-        if self.kind != FORM:
-            given["headers"] = sent.headers
-        if self.needs_url:
-            given["url"] = sent.url
-        verdict = verifier.verify(**given)
-        assert isinstance(verdict, Verification)
-        assert verdict.ok == bool(verdict) == (verdict.status == 200) == (verdict.secret_index is not None)
-        return verdict
-
-
-SCHEMES = [
-    Scheme("StandardWebhooks", schemes.StandardWebhooks, "webhook-signature"),
-    Scheme("GitHub", schemes.GitHub, "X-Hub-Signature-256", has_time=False),
-    Scheme("Stripe", schemes.Stripe, "Stripe-Signature"),
-    Scheme("QStash", schemes.QStash, "Upstash-Signature", needs_url=True),
-    Scheme(FORM, schemes.SignedForm, "", needs_url=True),
-]
-BY_KIND = {scheme.kind: scheme for scheme in SCHEMES}
 every_scheme = pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.kind)
 with_header = pytest.mark.parametrize(
     "scheme", [scheme for scheme in SCHEMES if scheme.header], ids=lambda scheme: scheme.kind
@@ -348,55 +279,3 @@ def test_keys_are_read_anew_for_each_request_and_one_that_is_gone_closes_the_app
     assert verifier.verify(**arguments).secret_index == 1
     following.unlink()
     assert (verifier.verify(**arguments).status, verifier.verify(**arguments).code) == (503, "NoUsableSecret")
-
-
-# -- laws --------------------------------------------------------------------------------------------------------------
-
-
-def _flipped(data: bytes, bit: int) -> bytes:
-    place = bit % (len(data) * 8)
-    changed = bytearray(data)
-    changed[place // 8] ^= 1 << (place % 8)
-    return bytes(changed)
-
-
-def _with_one_bit_flipped(sent: Sent, part: str, bit: int) -> Sent:
-    if part == "body":
-        return Sent(sent.headers, _flipped(sent.body, bit), sent.url)
-    if part == "url":
-        return Sent(sent.headers, sent.body, _flipped(sent.url.encode(), bit).decode("latin-1"))
-    value = _flipped(sent.headers[part].encode(), bit).decode("latin-1")
-    return Sent({**sent.headers, part: value}, sent.body, sent.url)
-
-
-@pytest.mark.law
-@every_scheme
-@settings(max_examples=400, deadline=None)
-@given(data=st.data())
-def test_any_flipped_bit_is_refused(scheme: Scheme, data: st.DataObject) -> None:
-    """Of the signature, the id, the time, the body, the URL: whatever the scheme covers, and in every spelling."""
-    body = data.draw(st.binary(min_size=1, max_size=64))
-    sent = scheme.send(body=body)
-    parts = [*sent.headers, "body", *(["url"] if scheme.needs_url else [])]
-    changed = _with_one_bit_flipped(sent, data.draw(st.sampled_from(parts)), data.draw(st.integers(0, 1 << 16)))
-    assert scheme.receive(sent).ok
-    assert not scheme.receive(changed).ok
-
-
-@pytest.mark.law
-@every_scheme
-@settings(max_examples=200, deadline=None)
-@given(
-    values=st.lists(
-        st.text(max_size=200) | st.text("tv1=,.sha256 0123456789abcdef", max_size=200), min_size=3, max_size=3
-    ),
-    body=st.binary(max_size=200),
-    url=st.text(max_size=50),
-)
-def test_no_request_raises_and_none_is_accepted_without_the_key(
-    scheme: Scheme, values: list[str], body: bytes, url: str
-) -> None:
-    names = ["webhook-id", "webhook-timestamp", scheme.header or "x"]
-    verdict = scheme.receive(Sent(dict(zip(names, values, strict=True)), body, url))
-    assert not verdict.ok
-    json.dumps(verdict.message).encode()

@@ -70,15 +70,7 @@ def pod_template(
 ) -> dict[str, Any]:
     """The pod template of one CronJob, with all defaults. `knobs.pod` may add, never loosen it."""
     pod = knobs.pod or {}
-    volumes = [_keys_volume(keys)]
-    mounts = [{"name": "keys", "mountPath": KEYS_DIR, "readOnly": True}]
-    if extra_schemes:
-        volumes.append(schemes_volume(extra_schemes))
-        mounts.append({"name": "schemes", "mountPath": SCHEMES_DIR, "readOnly": True})
-    sources = _connection_sources(connection)
-    if sources:
-        volumes.append({"name": "connection", "projected": {"defaultMode": 0o400, "sources": sources}})
-        mounts.append({"name": "connection", "mountPath": CONNECTION_DIR, "readOnly": True})
+    volumes, mounts = _volumes(keys, extra_schemes, connection)
     metadata: dict[str, Any] = {"labels": {**pod.get("labels", {}), **labels}}
     if pod.get("annotations"):
         metadata["annotations"] = dict(pod["annotations"])
@@ -104,6 +96,22 @@ def pod_template(
         if pod.get(field):
             spec[field] = pod[field]
     return {"metadata": metadata, "spec": spec}
+
+
+def _volumes(
+    keys: Sequence[MountedKey], extra_schemes: Sequence[ExtraScheme], connection: Connection
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The volumes of what is secret, and where the container finds each."""
+    volumes = [_keys_volume(keys)]
+    mounts = [{"name": "keys", "mountPath": KEYS_DIR, "readOnly": True}]
+    if extra_schemes:
+        volumes.append(schemes_volume(extra_schemes))
+        mounts.append({"name": "schemes", "mountPath": SCHEMES_DIR, "readOnly": True})
+    sources = _connection_sources(connection)
+    if sources:
+        volumes.append({"name": "connection", "projected": {"defaultMode": 0o400, "sources": sources}})
+        mounts.append({"name": "connection", "mountPath": CONNECTION_DIR, "readOnly": True})
+    return volumes, mounts
 
 
 def _container(pod: Mapping[str, Any], mounts: list[dict[str, Any]], job_file: str, limits: Limits) -> dict[str, Any]:

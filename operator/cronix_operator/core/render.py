@@ -104,15 +104,7 @@ def _cron_job(
         schedule_index=index,
         fire=fire,
     )
-    try:
-        parse_job_file(text)  # what the signer would refuse at every run is refused here, once
-    except JobFileInvalid as exc:
-        raise _Unrenderable("InvalidJobFile", str(exc)) from exc
-    if len(text.encode()) > MAX_JOB_FILE_BYTES:
-        raise _Unrenderable(
-            "JobTooLarge",
-            f"the job file is {len(text.encode())} bytes, at most {MAX_JOB_FILE_BYTES}; shorten request.body",
-        )
+    _check_job_file(text)
     pod = podspec.pod_template(app.connection, knobs, labels, keys, extra_schemes, text, seconds, limits)
     spec = _spec(app, job, schedule.kubernetes, knobs, labels, seconds, pod)
     body = {
@@ -122,6 +114,19 @@ def _cron_job(
         "spec": spec,
     }
     return DesiredCronJob(name, job.name, index, schedule.kubernetes, job.timezone, body, spec_hash(spec), fingerprint)
+
+
+def _check_job_file(text: str) -> None:
+    """What the signer would refuse at every run is refused here, once."""
+    try:
+        parse_job_file(text)
+    except JobFileInvalid as exc:
+        raise _Unrenderable("InvalidJobFile", str(exc)) from exc
+    if len(text.encode()) > MAX_JOB_FILE_BYTES:
+        raise _Unrenderable(
+            "JobTooLarge",
+            f"the job file is {len(text.encode())} bytes, at most {MAX_JOB_FILE_BYTES}; shorten request.body",
+        )
 
 
 def _budget(job: Job, knobs: JobKnobs) -> int:
