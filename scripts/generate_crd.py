@@ -31,8 +31,6 @@ NOT_YET: frozenset[str] = frozenset(
     {
         "status.manifest.etag",
         "status.manifest.lastAttemptTime",
-        "status.summary.failing",
-        "status.lastFailure",
         "status.jobs[].hash",
     }
 )

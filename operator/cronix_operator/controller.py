@@ -1,4 +1,4 @@
-"""Which app is due, one walk at a time per app, and what to write down afterwards; the only holder of state.
+"""Which app is due, one walk at a time per app, and what to write down afterwards; holds what is known of each.
 
 Every trigger (a changed CronixApp, a changed CronJob, a timer) means only "this app is due": the walk reads the level.
 A failure of one app, of whatever kind, ends in that app's condition and leaves the others alone (promise 7).
@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from cronix_operator.core import naming
 from cronix_operator.core.announce import Announcement, announce
@@ -19,50 +18,42 @@ from cronix_operator.core.app import GROUP, parse_app
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
 from cronix_operator.core.keynews import key_news
 from cronix_operator.core.memory import Memory, fingerprint, recalled
-from cronix_operator.core.model import App, KubeObject, Now
+from cronix_operator.core.model import App, KubeObject, Now, Subject
 from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.render import spec_hash
-from cronix_operator.core.samples import Sample, app_samples, corrected_and_pruned, job_samples, status_samples
+from cronix_operator.core.runstatus import overlaid
+from cronix_operator.core.samples import app_samples, corrected_and_pruned, job_samples, status_samples
 from cronix_operator.core.settle import Answer, after_attempt
-from cronix_operator.core.status import patch_for, refused, summarize
+from cronix_operator.core.status import may_wait, patch_for, refused, summarize
+from cronix_operator.ports import EventPort, Key, MetricsPort, RunEnded, StatusPort
 from cronix_operator.reconcile import Ports, ask, reconcile
+from cronix_operator.runwatch import RunWatch
 from cronix_operator.workqueue import WorkQueue
 
 logger = logging.getLogger("cronix.operator")
 
-Key = tuple[str, str]
 STATUS_COALESCE_SECONDS = 10.0
+FIRST_ROWS_SECONDS = 2.0  # a start moves CronJob, Job and pod: one write for all three
 FIRST_BACKOFF_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 600.0
+LAST_WRITE_SECONDS = 5.0
 _READ_ANNOTATIONS = "cronix.dev/"
-
-
-class StatusPort(Protocol):
-    async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool: ...
-
-
-class MetricsPort(Protocol):
-    def meet(self, key: Key) -> None: ...
-    def forget(self, key: Key) -> None: ...
-    def set_app(self, key: Key, samples: Iterable[Sample]) -> None: ...
-    def set_jobs(self, key: Key, samples: Iterable[Sample]) -> None: ...
-    def reconciled(self, result: str, seconds: float) -> None: ...
-    def wrote(self, key: Key, corrected: int, pruned: int) -> None: ...
-    def taken(self, lag_seconds: float) -> None: ...
-
-
-class EventPort(Protocol):
-    async def post(self, app: App, event: Announcement, now: datetime, monotonic: Callable[[], float]) -> None: ...
 
 
 @dataclasses.dataclass(slots=True)
 class Tenant:
-    """One CronixApp as last seen: its body, the core's memory of it, the status last written, failed walks in a row."""
+    """One CronixApp as last seen: its body, the core's memory of it, the status last written and when, failed walks."""
 
     body: Mapping[str, Any]
     memory: Memory
     status: Mapping[str, Any]
+    written_monotonic: float = float("-inf")
     failures: int = 0
+
+    @property
+    def subject(self) -> Subject:
+        meta = self.body["metadata"]
+        return Subject(meta["namespace"], meta["name"], meta["uid"])
 
 
 class Controller:
@@ -79,6 +70,7 @@ class Controller:
         jitter: Callable[[], float],
         workers: int,
         resync_seconds: float,
+        ended: RunEnded = lambda _subject, _run: None,
     ) -> None:
         self._ports = ports
         self._status = status
@@ -91,18 +83,22 @@ class Controller:
         self._tenants: dict[Key, Tenant] = {}
         self._queue: WorkQueue[Key] = WorkQueue(lambda: now().monotonic, metrics.taken)
         self._tasks: list[asyncio.Task[None]] = []
+        self.runs = RunWatch(self, events, status, now, ended)
         self.last_turn_monotonic = now().monotonic
 
     def start(self) -> None:
         """Start the workers and the heartbeat that the liveness probe looks at."""
         self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._workers)]
         self._tasks.append(asyncio.create_task(self._beat(), name="heartbeat"))
+        self.runs.start()
 
     async def stop(self) -> None:
-        """Cancel the workers; a walk that is cut short is repeated by the next start."""
+        """Cancel the workers; a walk that is cut short is repeated by the next start. Runs counted are written down."""
+        await self.runs.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(self._write_down_runs(key, tenant) for key, tenant in self._tenants.items()))
 
     def depth(self) -> int:
         """How many apps are due and wait for a worker."""
@@ -121,6 +117,7 @@ class Controller:
             self._tenants[key] = Tenant(body, recalled(status), status)
             self._metrics.meet(key)
             self._queue.add(key)
+            self.runs.saw_app(key)
             return
         changed = _asks(tenant.body) != _asks(body)
         tenant.body = body
@@ -129,12 +126,34 @@ class Controller:
             self._queue.add(key)
 
     def _drop(self, key: Key) -> None:
-        self._tenants.pop(key, None)
+        tenant = self._tenants.pop(key, None)
         self._queue.forget(key)
         self._metrics.forget(key)
+        if tenant is not None:
+            self.runs.forget(key, tenant.subject.uid)
+
+    def subject(self, key: Key) -> Subject | None:
+        """Who an app is; None when it is gone."""
+        tenant = self._tenants.get(key)
+        return None if tenant is None else tenant.subject
+
+    def status_rows(self, key: Key) -> object:
+        """The rows of an app's status as last written."""
+        tenant = self._tenants.get(key)
+        return None if tenant is None else tenant.status.get("jobs")
+
+    def runs_moved(self, key: Key, *, urgent: bool) -> None:
+        """Runs have news for an app's status: a condition at once, rows at most every ten seconds."""
+        tenant = self._tenants.get(key)
+        if tenant is not None:
+            self._queue.add(key, 0.0 if urgent else self._pause(tenant))
+
+    def _pause(self, tenant: Tenant) -> float:
+        return max(0.0, tenant.written_monotonic + STATUS_COALESCE_SECONDS - self._now().monotonic)
 
     def saw_cron_job(self, body: KubeObject, *, deleted: bool) -> None:
         """A CronJob with our label changed: due at once when somebody else did it, soon when only its runs moved."""
+        self.runs.saw_cron_job(body, deleted=deleted)
         for key in self._owners_of(body):
             self._saw_change(key, self._tenants[key], body, deleted=deleted)
 
@@ -149,7 +168,7 @@ class Controller:
         if deleted or not ours:
             self._queue.add(key)
         elif (body.get("status") or {}) != known.status:  # type: ignore[union-attr]  # ours implies known
-            self._queue.add(key, STATUS_COALESCE_SECONDS)
+            self._queue.add(key, max(FIRST_ROWS_SECONDS, self._pause(tenant)))
 
     def _owners_of(self, body: KubeObject) -> set[Key]:
         """The CronixApps that must look at a CronJob: those it names, and the one whose it is all the same."""
@@ -241,10 +260,12 @@ class Controller:
         self, app: App, tenant: Tenant, outcome: Outcome | ReconcileError, news: list[Announcement]
     ) -> str | None:
         now = self._now()
-        status = summarize(app, tenant.memory, outcome, tenant.status, now.utc)
+        status = summarize(app, tenant.memory, outcome, tenant.status, now.utc, self.runs.logs(app.subject))
         self._measure(app, tenant, outcome, status, now)
         patch = patch_for(status, tenant.status)
-        if patch is not None:
+        if patch is not None and self._pause(tenant) > 0 and may_wait(patch["status"], tenant.status):
+            self._queue.add(app.key, self._pause(tenant))
+        elif patch is not None:
             if not await self._status.patch_status(app.namespace, app.name, patch):
                 # Gone, and no watch said so (kopf tells no deletion that fell into a gap of the watch): without this
                 # the next walk would make CronJobs for an owner that is dead.
@@ -252,13 +273,14 @@ class Controller:
                 return None
             # Only what was really written is remembered: a refused write is tried again by the next walk.
             tenant.status = {**{k: v for k, v in tenant.status.items() if k not in patch["status"]}, **status}
+            tenant.written_monotonic = now.monotonic
         for event in (*announce(outcome), *news):
             logger.log(
                 logging.INFO if event.type == "Normal" else logging.WARNING,
                 event.message,
                 extra={"namespace": app.namespace, "app": app.name, "reason": event.reason},
             )
-            await self._events.post(app, event, now.utc, lambda: self._now().monotonic)
+            await self._events.post(app.subject, event, now.utc, lambda: self._now().monotonic)
         return str(status["conditions"][0]["reason"])
 
     def _measure(
@@ -272,11 +294,23 @@ class Controller:
 
     async def _refuse(self, key: Key, tenant: Tenant, fault: Stalled, now: Now) -> None:
         """An unreadable spec: say so; nothing else can be done until it is edited."""
-        status = refused(tenant.body["metadata"].get("generation", 0), fault, tenant.status, now.utc)
+        generation, logs = tenant.body["metadata"].get("generation", 0), self.runs.logs(tenant.subject)
+        status = refused(generation, fault, tenant.status, now.utc, logs)
         self._metrics.set_app(key, status_samples(key, status))
         patch = patch_for(status, tenant.status)
         if patch is not None and await self._status.patch_status(*key, patch):
             tenant.status = {**tenant.status, **patch["status"]}
+            tenant.written_monotonic = now.monotonic
+
+    async def _write_down_runs(self, key: Key, tenant: Tenant) -> None:
+        """The last write of this process: a run that was counted but not marked would be counted again by the next."""
+        patch = patch_for(overlaid(tenant.status, self.runs.logs(tenant.subject)), tenant.status)
+        try:
+            async with asyncio.timeout(LAST_WRITE_SECONDS):
+                if patch is not None:
+                    await self._status.patch_status(*key, patch)
+        except (ReconcileError, TimeoutError):
+            logger.warning("runs not written down", extra={"namespace": key[0], "app": key[1]})
 
 
 def _asks(body: Mapping[str, Any]) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""kopf lives here only: three watches in, "this app is due" out."""
+"""kopf lives here only: four watches in, "this app is due" out."""
 
 from __future__ import annotations
 
@@ -182,6 +182,16 @@ def register(registry: kopf.OperatorRegistry, settings: Settings, api: ApiServer
         if door.controller is not None:
             door.controller.saw_cron_job(_plain(event["object"]), deleted=event["type"] == "DELETED")
 
+    @kopf.on.event("batch", "v1", "jobs", registry=registry)
+    async def job_event(event: kopf.RawEvent, **_: object) -> None:
+        if door.controller is not None:
+            door.controller.runs.saw_job(_plain(event["object"]), deleted=event["type"] == "DELETED")
+
+    @kopf.on.event("", "v1", "pods", registry=registry)
+    async def pod_event(event: kopf.RawEvent, **_: object) -> None:
+        if door.controller is not None:
+            door.controller.runs.saw_pod(_plain(event["object"]), deleted=event["type"] == "DELETED")
+
     return door
 
 
@@ -193,7 +203,8 @@ def _configure(settings: kopf.OperatorSettings) -> None:
     settings.peering.standalone = True  # a `default` peering somewhere in the cluster must not freeze us
     settings.scanning.disabled = True  # no right to list CRDs and namespaces needed
     settings.posting.enabled = False  # Events are ours to word, to count and to leave out
-    settings.watching.label_selectors["cronjobs.v1.batch"] = f"{naming.MANAGED_BY}={naming.MANAGER}"
+    for resource in ("cronjobs.v1.batch", "jobs.v1.batch", "pods.v1"):
+        settings.watching.label_selectors[resource] = f"{naming.MANAGED_BY}={naming.MANAGER}"
     settings.watching.chunk_size = 500
     settings.watching.server_timeout = 290
     settings.watching.client_timeout = 300

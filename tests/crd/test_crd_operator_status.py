@@ -16,10 +16,14 @@ import pytest
 from crd.crd_helpers import ROOT, Schema, closed, fields, root_schema, status_fields
 from cronix_operator.core.app import parse_app
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
+from cronix_operator.core.history import History, record
 from cronix_operator.core.memory import Good, Known, Memory
 from cronix_operator.core.model import DesiredCronJob, JobFault
 from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.rotation import KeyRecord, Rotation
+from cronix_operator.core.runlog import Log
+from cronix_operator.core.runs import Run, Trouble
+from cronix_operator.core.slots import Slots
 from cronix_operator.core.status import summarize
 from cronix_protocol.manifest import Manifest
 
@@ -83,9 +87,40 @@ def worst(rows: int = 300, faults: int = 300) -> tuple[Memory, Outcome]:
     return dataclasses.replace(memory, probe_signature="p" * 262144), outcome
 
 
+def worst_log() -> Log:
+    """A CronJob in every kind of trouble, with texts as long as a signer or a kubelet can make them."""
+    history = History("u")
+    for number in range(100):
+        failed = Run(
+            cron_job="c" * 52,
+            job=JOB,
+            index=63,
+            job_name="n" * 63,
+            job_uid=f"u-{number}",
+            run_id="r" * 64,
+            slot=NOW,
+            manual=False,
+            created=NOW,
+            started=NOW,
+            finished=NOW,
+            outcome="RetriesExhausted",
+            http_status=503,
+            attempts=1000,
+            message="m" * 256,
+            excerpt="e" * 400,
+        )
+        history = record(history, failed)
+    active = dataclasses.replace(failed, finished=None, outcome="", http_status=None, attempts=0)
+    slots = Slots(missed=2**31 - 1, last_missed=NOW)
+    return Log(history, slots, active=active, trouble=Trouble("NeverStarted", LONG), under_way=1000)
+
+
+LOGS = {"u" * 36: worst_log()}
+
+
 def test_the_largest_status_is_within_every_bound() -> None:
     memory, outcome = worst()
-    status = summarize(parse_app(APP), memory, outcome, {}, NOW)
+    status = summarize(parse_app(APP), memory, outcome, {}, NOW, LOGS)
     status_validator().validate(status)
     assert (len(status["jobs"]), len(status["invalidJobs"]), len(status["keys"])) == (256, 256, 16)
 
@@ -121,7 +156,7 @@ def test_the_crd_offers_no_status_that_the_operator_never_writes() -> None:
     body = copy.deepcopy(APP)
     body["metadata"]["annotations"] = {"cronix.dev/reconcile-at": "2026-11-22T05:00:00Z"}
     memory, outcome = worst()
-    status = summarize(parse_app(body), memory, outcome, {}, NOW)
+    status = summarize(parse_app(body), memory, outcome, {}, NOW, LOGS)
     filled = written(status, root_schema()["properties"]["status"], ".status")
     assert set(status_fields()) - filled == set()
 

@@ -109,6 +109,17 @@ def test_many_runs_at_once_leave_a_short_mark_that_counts_none_twice() -> None:
     assert len(mark_of(history)) < 512
 
 
+def test_late_news_after_a_restart_do_not_take_the_mark_back() -> None:
+    """An older run is seen after the newest: what the mark covered before stays covered."""
+    history = History("u")
+    for number in range(10):
+        history = record(history, run(number))
+    again = recall("u", row_of(history))
+    again = record(again, dataclasses.replace(run(8, seconds=30), job_uid="late"))
+    third = recall("u", row_of(again))
+    assert [item for item in map(run, range(10)) if not is_counted(third, item)] == []
+
+
 def test_failures_in_a_row_end_with_a_success() -> None:
     history = History("u")
     for number, word in enumerate(["AppRejected", "Succeeded", "RetriesExhausted", "NoKey", "Superseded"]):
@@ -152,7 +163,7 @@ def test_the_row_says_what_the_last_run_was() -> None:
     "row",
     [
         {},
-        {"runMark": "x/y", "consecutiveFailures": True, "lastRun": [], "lastSuccessTime": 7},
+        {"runMark": "x/y", "consecutiveFailures": True, "lastRun": [], "lastSuccessfulTime": 7},
         {"runMark": 5, "consecutiveFailures": -1, "lastRun": {"endTime": "yesterday"}},
         {"lastRun": {"endTime": "2026-11-22T12:01:05Z", "outcome": "Winning"}, "runMark": "a" * 5000},
     ],

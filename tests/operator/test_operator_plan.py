@@ -12,9 +12,9 @@ import pytest
 from cronix_operator.core.differences import first_differences
 from cronix_operator.core.memory import Known, Memory
 from cronix_operator.core.model import App, Change, DesiredCronJob, Hold, JobFault
+from cronix_operator.core.moments import timestamp
 from cronix_operator.core.plan import absent_names, decide, job_of, merged_body, needs_fence, owned_by
 from cronix_operator.core.render import spec_hash
-from cronix_operator.core.status import timestamp
 from operator_fakes.builders import APP_UID, OTHER_UID, START, desired, ground, job, live_of, make_app, one
 
 APP = make_app()

@@ -102,6 +102,15 @@ async def test_a_namespace_without_its_role_is_left_out_and_the_others_go_on() -
     assert stage.preflight.fault == told
 
 
+@pytest.mark.parametrize("resource", ["cronixapps", "cronjobs", "jobs", "pods"])
+@pytest.mark.parametrize("verb", ["list", "watch"])
+def test_a_namespace_where_one_watch_is_refused_is_left_out(resource: str, verb: str) -> None:
+    """kopf gives up as a whole where it may not watch one resource in one namespace."""
+    denied = [right for right in of(BOTH, "b", resource) if right.verb == verb and not right.subresource]
+    assert len(denied) == 1
+    assert judge(BOTH, denied, crd_served=True).watch == ("a",)
+
+
 @in_loop
 async def test_a_right_that_only_some_walks_need_is_named_and_the_watch_begins() -> None:
     stage = Stage(Scope())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -285,3 +287,10 @@ def test_a_job_that_no_cron_job_controls_is_no_run(kind: str) -> None:
     loose = pod(job(), state=running())
     loose["metadata"]["ownerReferences"][0]["controller"] = False
     assert parse_pod(loose) is None
+
+
+def test_the_page_has_every_word_and_no_other() -> None:
+    """docs/runs.md is where a person looks a word up."""
+    page = (Path(__file__).parents[2] / "docs/runs.md").read_text("utf-8")
+    table = page.partition("## How a run ends")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(ADVICE)

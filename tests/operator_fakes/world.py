@@ -12,7 +12,8 @@ from typing import Any, cast
 from cronix_operator.controller import Controller
 from cronix_operator.core.announce import Announcement
 from cronix_operator.core.errors import Denied, ReconcileError, Waiting
-from cronix_operator.core.model import App, Endpoint, KeyMaterial, Limits, Now
+from cronix_operator.core.model import App, Endpoint, KeyMaterial, Limits, Now, Subject
+from cronix_operator.core.runs import Run
 from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.cluster import KubernetesCluster
 from cronix_operator.edges.inputs import Inputs
@@ -69,7 +70,7 @@ class Events:
     def __init__(self) -> None:
         self.seen: list[Announcement] = []
 
-    async def post(self, app: App, event: Announcement, now: datetime, monotonic: Callable[[], float]) -> None:
+    async def post(self, app: Subject, event: Announcement, now: datetime, monotonic: Callable[[], float]) -> None:
         self.seen.append(event)
 
     def reasons(self) -> list[str]:
@@ -86,6 +87,7 @@ class World:
         self.events = Events()
         self.limits = limits
         self.crashes: list[Exception] = []
+        self.ended: list[Run] = []
         secret = base64.b64encode(KEY.encode()).decode()
         self.api.put("secrets", NAMESPACE, "keys", data={"current": secret})
         ports = [{"port": 8080, "name": "http", "protocol": "TCP"}]
@@ -108,6 +110,7 @@ class World:
             jitter=lambda: 0.0,
             workers=1,
             resync_seconds=600.0,
+            ended=lambda _subject, run: self.ended.append(run),
         )
 
     def now(self) -> Now:

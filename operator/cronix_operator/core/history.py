@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from cronix_operator.core.jobfacts import time_of
+from cronix_operator.core.moments import time_of, timestamp
 from cronix_operator.core.runs import ADVICE, Run
 
 OVERLAP = timedelta(seconds=120)
@@ -25,14 +25,15 @@ MAX_STREAK = 64
 class History:
     """The runs of the CronJob with this `uid`.
 
-    `last`: the newest run that has ended. `last_success`: when a successful one last ended. `older_failures` and
-    `streak`: the failures since then, by when they ended; the newest 64 each, the rest as a number. `counted`: digests
-    of the runs counted by this process whose Jobs are still there; `ends`: when the newest of them ended. `floor` and
-    `recent`: the mark that an earlier process left.
+    `last`: the newest run that has ended, `last_failure` the newest that failed. `last_success`: when a successful one
+    last ended. `older_failures` and `streak`: the failures since then; of the newest 64 when they ended, the rest as a
+    number. `counted`: digests of the runs that this process counted and whose Jobs are still there; `ends`: when the
+    newest of them ended. `floor` and `recent`: the mark that an earlier process left.
     """
 
     uid: str
     last: Run | None = None
+    last_failure: Run | None = None
     last_success: datetime | None = None
     older_failures: int = 0
     streak: tuple[tuple[datetime, str], ...] = ()
@@ -67,11 +68,16 @@ def record(history: History, run: Run) -> History:
     entry = (_second(run.finished), digest_of(run.job_uid))
     history = dataclasses.replace(
         history,
-        last=run if history.last is None or _order(run) > _order(history.last) else history.last,
+        last=_newer(run, history.last),
+        last_failure=_newer(run, history.last_failure) if run.failed else history.last_failure,
         counted=history.counted | {entry[1]},
         ends=tuple(sorted({*history.ends, entry}))[-MAX_RECENT - 1 :],
     )
-    return _failed(history, entry) if run.failed else _succeeded(history, entry[0])
+    return _failed(history, entry) if run.failed else succeeded(history, entry[0])
+
+
+def _newer(run: Run, other: Run | None) -> Run:
+    return run if other is None or _order(run) > _order(other) else other
 
 
 def _order(run: Run) -> tuple[datetime, str]:
@@ -86,8 +92,9 @@ def _failed(history: History, entry: tuple[datetime, str]) -> History:
     return dataclasses.replace(history, streak=streak[over:], older_failures=history.older_failures + over)
 
 
-def _succeeded(history: History, ended: datetime) -> History:
-    if history.last_success is not None and ended <= history.last_success:
+def succeeded(history: History, ended: datetime | None) -> History:
+    """The history once it is known that some run succeeded and ended then, counted or not."""
+    if ended is None or (history.last_success is not None and ended <= history.last_success):
         return history
     after = tuple(entry for entry in history.streak if entry[0] > ended)
     # Only a success that is older than all the failures kept could leave some of the others standing; none is so late.
@@ -116,14 +123,14 @@ def mark_of(history: History) -> str:
     if floor is None:
         return ""
     kept = sorted(recent)[: 2 * MAX_RECENT]
-    return f"{floor.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%SZ')}/{','.join(kept)}"
+    return f"{timestamp(floor)}/{','.join(kept)}"
 
 
 def row_of(history: History) -> dict[str, Any]:
     """The part of a CronJob's status row that speaks of its runs; `recall` reads it back."""
-    row: dict[str, Any] = {"consecutiveFailures": history.failures}
+    row: dict[str, Any] = {"consecutiveFailures": history.failures} if history.failures else {}
     if history.last_success is not None:
-        row["lastSuccessTime"] = _text(history.last_success)
+        row["lastSuccessfulTime"] = timestamp(history.last_success)
     if history.last is not None:
         row["lastRun"] = run_row(history.last)
     mark = mark_of(history)
@@ -136,7 +143,7 @@ def run_row(run: Run) -> dict[str, Any]:
     """One run as status shows it; what is not known is left out."""
     row: dict[str, Any] = {"jobName": run.job_name, "runID": run.run_id}
     times = {"slot": run.slot, "startTime": run.started, "endTime": run.finished}
-    row |= {field: _text(moment) for field, moment in times.items() if moment is not None}
+    row |= {field: timestamp(moment) for field, moment in times.items() if moment is not None}
     if run.outcome:
         row["outcome"] = run.outcome
     if run.http_status is not None:
@@ -155,7 +162,7 @@ def recall(uid: str, row: Mapping[str, Any]) -> History:
     return History(
         uid=uid,
         last=_recalled_run(row),
-        last_success=time_of(row.get("lastSuccessTime")),
+        last_success=time_of(row.get("lastSuccessfulTime")),
         older_failures=count_of(row.get("consecutiveFailures")),
         floor=floor,
         recent=recent,
@@ -203,7 +210,3 @@ def count_of(value: object) -> int:
 def _second(moment: datetime) -> datetime:
     """Status keeps whole seconds, as Kubernetes does."""
     return moment.replace(microsecond=0)
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

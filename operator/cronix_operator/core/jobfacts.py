@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from cronix_operator.core.moments import time_of
 from cronix_operator.core.podspec import CONTAINER
 from cronix_protocol.outcome import Outcome, parse_outcome, printable
 
-MAX_TEXT = 200
+MAX_TEXT = 400
 MANUAL_ANNOTATION = "cronjob.kubernetes.io/instantiate"
 
 
@@ -135,18 +136,6 @@ def parse_pod(body: object) -> PodFacts | None:
         terminating=time_of(meta.get("deletionTimestamp")),
         outcome=_outcome(terminated.get("message")),
     )
-
-
-def time_of(value: object) -> datetime | None:
-    """An RFC 3339 time with a zone, in UTC; None for anything else."""
-    if not isinstance(value, str) or len(value) > 40:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-        # Room at both ends, so that no sum with a deadline leaves the calendar.
-        return moment.astimezone(UTC) if moment.tzinfo is not None and 1970 <= moment.year < 3000 else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def _outcome(message: object) -> Outcome | None:

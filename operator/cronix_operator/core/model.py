@@ -20,6 +20,15 @@ class Now:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Subject:
+    """Which CronixApp an Event, a count or a metric is about."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
     """What the person who installed the operator allows, the same for every CronixApp."""
 
@@ -153,6 +162,10 @@ class App:
     @property
     def key(self) -> tuple[str, str]:
         return (self.namespace, self.name)
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(self.namespace, self.name, self.uid)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

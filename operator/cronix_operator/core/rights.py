@@ -32,8 +32,9 @@ class Right:
 
     @property
     def is_vital(self) -> bool:
-        """Without this one nothing in its namespace can be watched at all."""
-        return self.resource in {PLURAL, "cronjobs"} and not self.subresource and self.verb in {"list", "watch"}
+        """Without this one nothing in its namespace can be watched at all: a refused watch ends kopf's other ones."""
+        watched = {PLURAL, "cronjobs", "jobs", "pods"}
+        return self.resource in watched and not self.subresource and self.verb in {"list", "watch"}
 
 
 WATCHED: Sequence[tuple[str, str, str, str]] = (

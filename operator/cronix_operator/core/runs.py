@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from cronix_operator.core.jobfacts import JobFacts, PodFacts
+from cronix_operator.core.moments import timestamp
 from cronix_protocol import outcome as wire
 from cronix_protocol.outcome import Outcome
 from cronix_protocol.runid import manual_run_id, run_id, slot_from_job_name
@@ -258,7 +259,7 @@ def _stuck(job: JobFacts, pods: list[PodFacts], now: datetime) -> str | None:
     pod = next((p for p in pods if p.ended is None), None)
     where = f"pod {pod.name} on node {pod.node or '(none)'}" if pod is not None else f"Job {job.name}"
     return (
-        f"{where} should have been gone at {min(late):%Y-%m-%dT%H:%M:%SZ}, and while it is there its next slots do not "
+        f"{where} should have been gone at {timestamp(min(late))}, and while it is there its next slots do not "
         "start; is the node dead? Then remove the node, or: "
         + (f"kubectl delete pod {pod.name} --force --grace-period=0" if pod else f"kubectl delete job {job.name}")
     )

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronix_operator.core.history import count_of
-from cronix_operator.core.jobfacts import time_of
 from cronix_operator.core.model import KubeObject
+from cronix_operator.core.moments import time_of, timestamp
 from cronix_protocol.schedule import ScheduleInvalid, parse_schedule
 
 # The controller starts a slot when its timer rings; under load that takes a moment, and it is no miss for that.
@@ -134,9 +134,9 @@ def recall_slots(row: Mapping[str, Any], timing: Timing | None) -> Slots:
 
 def slots_row(slots: Slots) -> dict[str, Any]:
     """The part of a status row that speaks of missed slots; `recall_slots` reads it back."""
-    row: dict[str, Any] = {"missedSlots": slots.missed}
+    row: dict[str, Any] = {"missedSlots": slots.missed} if slots.missed else {}
     if slots.last_missed is not None:
-        row["lastMissedSlot"] = slots.last_missed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        row["lastMissedSlot"] = timestamp(slots.last_missed)
     return row
 
 

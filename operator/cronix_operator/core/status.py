@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,7 +12,18 @@ from cronix_operator.core.errors import ReconcileError, Stalled
 from cronix_operator.core.keynews import key_conditions, listed_keys
 from cronix_operator.core.memory import Memory
 from cronix_operator.core.model import App, DesiredCronJob, JobFault, KubeObject
+from cronix_operator.core.moments import timestamp
 from cronix_operator.core.outcome import Outcome
+from cronix_operator.core.runstatus import (
+    NO_LOGS,
+    Logs,
+    is_failing,
+    last_failure,
+    only_runs,
+    overlaid,
+    run_fields,
+    stuck,
+)
 from cronix_protocol.schedule import parse_schedule
 
 MAX_ROWS = 256
@@ -28,11 +39,18 @@ class Verdicts:
 
 
 def summarize(
-    app: App, memory: Memory, outcome: Outcome | ReconcileError, previous: Mapping[str, Any], now: datetime
+    app: App,
+    memory: Memory,
+    outcome: Outcome | ReconcileError,
+    previous: Mapping[str, Any],
+    now: datetime,
+    logs: Logs = NO_LOGS,
 ) -> dict[str, Any]:
-    """The whole status after one walk, ready for a merge patch; what the walk could not learn is left out."""
-    failed = isinstance(outcome, ReconcileError)
-    verdicts = _failed(outcome) if isinstance(outcome, ReconcileError) else _walked(app, outcome)
+    """The whole status after one walk, ready for a merge patch; what the walk could not learn is left out.
+
+    `logs`: what is known of runs, by UID of their CronJob.
+    """
+    verdicts = _failed(outcome, logs) if isinstance(outcome, ReconcileError) else _walked(app, outcome, logs)
     keys = key_conditions(memory.rotation, memory.source_fault)
     verdicts = dataclasses.replace(verdicts, abnormal={**verdicts.abnormal, **keys})
     status: dict[str, Any] = {
@@ -50,16 +68,23 @@ def summarize(
             "lastFetchTime": timestamp(memory.good.fetched_at),
             "lastChangeTime": timestamp(memory.good.changed_at),
         }
-    if not failed:
-        status |= _rows(memory, outcome, now)  # type: ignore[arg-type]  # not an error here
-    return status
+    if isinstance(outcome, ReconcileError):
+        return _as_they_stood(previous, logs) | status
+    return status | _rows(memory, outcome, previous, logs, now)
 
 
-def refused(generation: int, fault: Stalled, previous: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """The status of a CronixApp whose spec cannot be read: the fault, and everything else as it was."""
-    verdicts = _failed(fault)
-    conditions = _conditions(verdicts, previous.get("conditions") or [], generation, now)
-    return {**previous, "observedGeneration": generation, "conditions": conditions}
+def refused(
+    generation: int, fault: Stalled, previous: Mapping[str, Any], now: datetime, logs: Logs = NO_LOGS
+) -> dict[str, Any]:
+    """The status of a CronixApp whose spec cannot be read: the fault, its runs, and everything else as it was."""
+    conditions = _conditions(_failed(fault, logs), previous.get("conditions") or [], generation, now)
+    return {**previous, **overlaid(previous, logs), "observedGeneration": generation, "conditions": conditions}
+
+
+def _as_they_stood(previous: Mapping[str, Any], logs: Logs) -> dict[str, Any]:
+    """The rows of the last walk that got as far as the CronJobs, with the runs since; what belongs to them stays."""
+    rows = overlaid(previous, logs)
+    return {**{field: previous[field] for field in _OWNED_OPTIONAL if field in previous}, **rows} if rows else {}
 
 
 def patch_for(status: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -68,14 +93,19 @@ def patch_for(status: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[st
     The times of fetches and probes alone are not worth a write: a resync without a change costs none (promise 4). They
     travel with the next real change.
     """
-    # A walk that did not get as far as the CronJobs says nothing about them: what is told stays told.
+    # A walk that never got as far as the CronJobs says nothing about them: what is told stays told.
     gone = {field: None for field in _OWNED_OPTIONAL if "jobs" in status and field in previous and field not in status}
     patch = {**status, **gone}
     before = {field: previous.get(field) for field in patch}
     return None if _without_times(patch) == _without_times(before) else {"status": patch}
 
 
-_OWNED_OPTIONAL = ("nextRun", "invalidJobs", "jobsTruncated", "keys", "signature")
+def may_wait(status: Mapping[str, Any], previous: Mapping[str, Any]) -> bool:
+    """Whether all that is new in `status` is what runs did, and so may be written a little later, for many at once."""
+    return only_runs(_without_times(status), _without_times({field: previous.get(field) for field in status}))
+
+
+_OWNED_OPTIONAL = ("nextRun", "invalidJobs", "jobsTruncated", "lastFailure", "keys", "signature")
 
 
 def _without_times(status: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,21 +136,16 @@ def _probed(at: datetime | None) -> dict[str, str]:
     return {} if at is None else {"lastProbeTime": timestamp(at)}
 
 
-def timestamp(instant: datetime) -> str:
-    """RFC 3339 in UTC with seconds, as Kubernetes writes it."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _failed(error: ReconcileError) -> Verdicts:
+def _failed(error: ReconcileError, logs: Logs) -> Verdicts:
     follow_up = "Stalled" if isinstance(error, Stalled) else "Reconciling"
-    abnormal = {follow_up: (error.reason, error.message)}
+    abnormal = {follow_up: (error.reason, error.message), **stuck(logs)}
     if error.reason == "FetchFailed":
         abnormal["FetchFailed"] = (error.reason, error.message)
     return Verdicts(("False", error.reason, error.message), abnormal)
 
 
-def _walked(app: App, outcome: Outcome) -> Verdicts:
-    abnormal: dict[str, tuple[str, str]] = dict(outcome.warnings)
+def _walked(app: App, outcome: Outcome, logs: Logs) -> Verdicts:
+    abnormal: dict[str, tuple[str, str]] = {**outcome.warnings, **stuck(logs)}
     count = len(outcome.in_step)
     in_step = f"{count} CronJob{'' if count == 1 else 's'} in step with {outcome.digest[:19]}"
     if outcome.faults:
@@ -197,8 +222,11 @@ def _short(message: str) -> str:
     return message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
 
 
-def _rows(memory: Memory, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    rows = [_row(want, live, memory, now) for want, live in outcome.in_step]
+def _rows(memory: Memory, outcome: Outcome, previous: Mapping[str, Any], logs: Logs, now: datetime) -> dict[str, Any]:
+    rows = [
+        _row(want, live, memory, now) | run_fields(live["metadata"]["uid"], logs, previous.get("jobs"))
+        for want, live in outcome.in_step
+    ]
     rows.sort(key=lambda row: (row["name"], row["index"]))
     nexts = [(row["nextRunTime"], f"{row['name']}/{row['index']}") for row in rows if "nextRunTime" in row]
     invalid = [*outcome.faults, *outcome.refused]
@@ -206,12 +234,14 @@ def _rows(memory: Memory, outcome: Outcome, now: datetime) -> dict[str, Any]:
         "summary": {
             "jobs": len(outcome.job_names),
             "cronJobs": len(rows),
-            "active": sum(len((live.get("status") or {}).get("active") or []) for _, live in outcome.in_step),
+            "active": sum(_active(live, logs) for _, live in outcome.in_step),
             "suspended": sum(row["suspended"] for row in rows),
+            "failing": sum(map(is_failing, rows)),
             "invalid": len(invalid),
             "pendingPrune": outcome.pending_prune,
         },
         "jobs": rows[:MAX_ROWS],
+        **last_failure(logs, previous),
     }
     if len(rows) > MAX_ROWS:
         part["jobsTruncated"] = True
@@ -220,6 +250,12 @@ def _rows(memory: Memory, outcome: Outcome, now: datetime) -> dict[str, Any]:
     if invalid:
         part["invalidJobs"] = _invalid_rows(invalid)
     return part
+
+
+def _active(live: KubeObject, logs: Logs) -> int:
+    """Runs under way; the log also knows those that were started by hand."""
+    log = logs.get(live["metadata"]["uid"])
+    return log.under_way if log is not None else len((live.get("status") or {}).get("active") or [])
 
 
 def _invalid_rows(faults: Iterable[JobFault]) -> list[dict[str, Any]]:

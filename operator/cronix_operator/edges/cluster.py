@@ -11,10 +11,10 @@ from cronix_operator.core import naming
 from cronix_operator.core.app import GROUP, PLURAL, VERSION
 from cronix_operator.core.errors import Waiting
 from cronix_operator.core.model import App, Change, Done, Hold, JobFault, KubeObject, Plan
+from cronix_operator.core.moments import timestamp
 from cronix_operator.core.plan import Redecide, job_of, merged_body, removal
 from cronix_operator.core.refusal import explain
 from cronix_operator.core.render import spec_hash
-from cronix_operator.core.status import timestamp
 from cronix_operator.edges.api import ApiServer, Reply
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -64,6 +64,15 @@ class KubernetesCluster:
         if not reply.ok:
             raise Waiting("StatusRefused", f"writing status: {reply.message}")
         return True
+
+    async def job(self, namespace: str, name: str) -> KubeObject | None:
+        """One Job; None when it is gone."""
+        reply = await self._api.request("GET", f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}")
+        if reply.status == 404:
+            return None
+        if not reply.ok:
+            raise Waiting("ApiUnavailable", f'reading Job "{name}": {reply.message}')
+        return reply.body
 
     async def _write(self, app: App, change: Change, redecide: Redecide) -> Done:
         for _ in range(CONFLICT_RETRIES):

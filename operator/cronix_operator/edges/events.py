@@ -8,8 +8,8 @@ from datetime import datetime
 
 from cronix_operator.core.announce import Announcement
 from cronix_operator.core.app import API_VERSION, KIND
-from cronix_operator.core.model import App
-from cronix_operator.core.status import timestamp
+from cronix_operator.core.model import Subject
+from cronix_operator.core.moments import timestamp
 from cronix_operator.edges.api import ApiServer
 
 QUIET_SECONDS = 600.0
@@ -25,7 +25,7 @@ class EventRecorder:
         self._instance = instance
         self._said: dict[str, float] = {}
 
-    async def post(self, app: App, event: Announcement, now: datetime, monotonic: Callable[[], float]) -> None:
+    async def post(self, app: Subject, event: Announcement, now: datetime, monotonic: Callable[[], float]) -> None:
         """Post one Event; a refusal is dropped, for an Event is never worth failing a reconcile."""
         about = {"apiVersion": API_VERSION, "kind": KIND, "namespace": app.namespace, "name": app.name, "uid": app.uid}
         await self.post_about(about, event, now, monotonic)

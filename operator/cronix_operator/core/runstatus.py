@@ -1,0 +1,108 @@
+"""What CronixApp.status shows of runs: rows, counts, the last failure, the condition RunStuck; no I/O.
+
+Rows change with every run, conditions hardly ever. What only tells of runs may wait a few seconds and is then written
+once for all of them (`only_runs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from cronix_operator.core.moments import time_of, timestamp
+from cronix_operator.core.runlog import Log, log_row, row_by_uid, stuck_text
+
+STUCK_CONDITION = "RunStuck"
+RUN_FIELDS = (
+    "lastRun",
+    "activeRun",
+    "consecutiveFailures",
+    "lastSuccessfulTime",
+    "missedSlots",
+    "lastMissedSlot",
+    "runMark",
+)
+_OF_SLOTS = ("lastScheduleTime", "nextRunTime")
+_OF_APP = ("nextRun", "lastFailure")
+_COUNTS = ("active", "failing")
+MAX_FAILURE_MESSAGE = 512
+
+Logs = Mapping[str, Log]
+NO_LOGS: Logs = MappingProxyType({})
+Row = Mapping[str, Any]
+
+
+def run_fields(uid: str, logs: Logs, previous: object) -> dict[str, Any]:
+    """The fields of one row: from its log, or, while there is none yet (a start), as they stand."""
+    if uid in logs:
+        return log_row(logs[uid])
+    row = row_by_uid(previous).get(uid, {})
+    return {field: row[field] for field in RUN_FIELDS if field in row}
+
+
+def is_failing(row: Row) -> bool:
+    """Whether the last run failed, or the one under way does not get on."""
+    active = row.get("activeRun")
+    return bool(row.get("consecutiveFailures")) or (isinstance(active, Mapping) and "problem" in active)
+
+
+def last_failure(logs: Logs, previous: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"lastFailure": …}` with the newest run that failed, `{}` when none ever did."""
+    before = previous.get("lastFailure")
+    runs = [log.history.last_failure for log in logs.values() if log.history.last_failure is not None]
+    newest = max(runs, key=lambda run: (run.finished or run.created, run.job_uid), default=None)
+    told = time_of(before.get("time")) if isinstance(before, Mapping) else None
+    if newest is None or newest.finished is None or (told is not None and told > newest.finished):
+        return {"lastFailure": before} if told is not None else {}
+    said = f"{newest.message}: {newest.excerpt}" if newest.excerpt else newest.message
+    return {
+        "lastFailure": {
+            "job": f"{newest.job}/{newest.index}",
+            "time": timestamp(newest.finished),
+            "outcome": newest.outcome,
+            "message": said[:MAX_FAILURE_MESSAGE],
+        }
+    }
+
+
+def overlaid(previous: Mapping[str, Any], logs: Logs) -> dict[str, Any]:
+    """What a walk that got nowhere still knows of runs: the rows as they stood, with what their logs say now."""
+    rows = previous.get("jobs")
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        return {}
+    after = []
+    for row in rows:
+        rest = {field: value for field, value in row.items() if field not in RUN_FIELDS}
+        after.append(rest | run_fields(str(row.get("cronJobUID")), logs, rows))
+    counts = {"failing": sum(map(is_failing, after))}
+    if logs:
+        counts["active"] = sum(log.under_way for log in logs.values())
+    return {"jobs": after, "summary": {**(previous.get("summary") or {}), **counts}, **last_failure(logs, previous)}
+
+
+def stuck(logs: Logs) -> dict[str, tuple[str, str]]:
+    """The condition RunStuck as type → (reason, message) while a run does not get on."""
+    told = stuck_text(logs.values())
+    return {} if told is None else {STUCK_CONDITION: told}
+
+
+def only_runs(status: Mapping[str, Any], previous: Mapping[str, Any]) -> bool:
+    """Whether `status` says nothing that is new but what runs did: no condition, no manifest, no CronJob changed."""
+    return _without_runs(status) == _without_runs(previous)
+
+
+def _without_runs(status: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {field: value for field, value in status.items() if field not in _OF_APP}
+    summary, rows = rest.get("summary"), rest.get("jobs")
+    if isinstance(summary, Mapping):
+        rest["summary"] = {field: value for field, value in summary.items() if field not in _COUNTS}
+    if isinstance(rows, Sequence) and not isinstance(rows, str):
+        rest["jobs"] = [_row_without_runs(row) for row in rows]
+    return rest
+
+
+def _row_without_runs(row: object) -> object:
+    if not isinstance(row, Mapping):
+        return row
+    return {field: value for field, value in row.items() if field not in (*RUN_FIELDS, *_OF_SLOTS)}

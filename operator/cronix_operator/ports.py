@@ -1,0 +1,45 @@
+"""What the controller and what watches runs need of the world around them, as shapes; no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
+
+from cronix_operator.core.announce import Announcement
+from cronix_operator.core.model import KubeObject, Subject
+from cronix_operator.core.runs import Run
+from cronix_operator.core.samples import Sample
+
+Key: TypeAlias = tuple[str, str]  # namespace and name of a CronixApp
+RunEnded: TypeAlias = Callable[[Subject, Run], None]  # called once for each run, when it is counted
+
+
+class JobPort(Protocol):
+    async def job(self, namespace: str, name: str) -> KubeObject | None: ...
+
+
+class StatusPort(JobPort, Protocol):
+    async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool: ...
+
+
+class EventPort(Protocol):
+    async def post(self, app: Subject, event: Announcement, now: datetime, monotonic: Callable[[], float]) -> None: ...
+
+
+class MetricsPort(Protocol):
+    def meet(self, key: Key) -> None: ...
+    def forget(self, key: Key) -> None: ...
+    def set_app(self, key: Key, samples: Iterable[Sample]) -> None: ...
+    def set_jobs(self, key: Key, samples: Iterable[Sample]) -> None: ...
+    def reconciled(self, result: str, seconds: float) -> None: ...
+    def wrote(self, key: Key, corrected: int, pruned: int) -> None: ...
+    def taken(self, lag_seconds: float) -> None: ...
+
+
+class Host(Protocol):
+    """The controller, from where runs are watched: who an app is, and when its status is due."""
+
+    def subject(self, key: Key) -> Subject | None: ...
+    def status_rows(self, key: Key) -> object: ...
+    def runs_moved(self, key: Key, *, urgent: bool) -> None: ...

@@ -1,0 +1,240 @@
+"""What was seen of CronJobs, Jobs and pods, and each CronJob's log of runs; the only holder of run state.
+
+The watches deliver in any order, and an operator that starts gets Jobs before the CronixApps they belong to. So facts
+are kept by the UID that controls them, whoever that turns out to be, and a look at one app puts together what is its
+own by owner UID alone (attack T5). Kept are facts, not objects: some hundred bytes for a Job, and for each CronJob no
+more Jobs than history limits leave.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+
+from cronix_operator.core.announce import Announcement
+from cronix_operator.core.history import forget
+from cronix_operator.core.jobfacts import JobFacts, PodFacts, parse_job, parse_pod
+from cronix_operator.core.model import KubeObject
+from cronix_operator.core.runlog import CronFacts, Log, Seen, advance, cron_facts, first_log
+from cronix_operator.core.runnews import paced
+from cronix_operator.core.runs import Run
+
+Key = tuple[str, str]
+MAX_JOBS_PER_CRON_JOB = 300
+MAX_UNKNOWN = 20_000
+MAX_PARKED = 1_000
+
+
+@dataclasses.dataclass(slots=True)
+class _Job:
+    facts: JobFacts
+    seen_at: datetime
+    end_seen: datetime | None = None
+    gone: bool = False
+    pods: dict[str, PodFacts] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at an app gave. `ended`: runs counted just now. `moved`: whether status has something new to show.
+
+    `urgent`: whether a condition did. `again`: when to look next although nothing happens.
+    """
+
+    ended: tuple[Run, ...]
+    news: tuple[Announcement, ...]
+    moved: bool
+    urgent: bool
+    again: datetime | None
+
+
+class RunBook:
+    """Feed it what the watches say, then look at the apps that they name. Never raises on what a watch delivers."""
+
+    def __init__(self) -> None:
+        self._cron_jobs: dict[Key, CronFacts] = {}  # by (namespace, UID)
+        self._owned: dict[Key, set[Key]] = {}  # by (namespace, UID of the CronixApp)
+        self._jobs: dict[Key, dict[str, _Job]] = {}  # by (namespace, UID of the CronJob), then by UID
+        self._orphan_pods: dict[Key, dict[str, PodFacts]] = {}  # by (namespace, UID of a Job not seen yet)
+        self._parents: dict[Key, Key] = {}  # (namespace, UID of a Job) → its CronJob
+        self._logs: dict[Key, Log] = {}  # by (namespace, UID of the CronJob)
+        # A CronJob whose label was taken away looks deleted and comes back in a moment: what was counted stays counted.
+        self._parked: dict[Key, Log] = {}
+        self._spoken: dict[Key, tuple[datetime, ...]] = {}
+        # Which CronJobs have news, and when to look at the others: an app of hundreds costs what moves, not all it has.
+        self._news: set[Key] = set()
+        self._again: dict[Key, datetime | None] = {}
+
+    def saw_cron_job(self, body: KubeObject, *, deleted: bool) -> Key | None:
+        """A CronJob as it is now; returns namespace and name of its CronixApp when it is one of ours."""
+        meta = body["metadata"]
+        key = (str(meta.get("namespace")), str(meta.get("uid")))
+        facts = None if deleted else cron_facts(body)
+        before = self._cron_jobs.get(key)
+        if before is not None and (facts is None or facts.owner != before.owner):
+            self._drop_cron_job(key)
+        if facts is None:
+            return None
+        self._cron_jobs[key] = facts
+        self._news.add(key)
+        self._owned.setdefault((key[0], facts.owner), set()).add(key)
+        return (key[0], facts.owner_name)
+
+    def saw_job(self, body: KubeObject, now: datetime, *, deleted: bool) -> Key | None:
+        """A Job as it is now; returns namespace and name of the CronixApp when its CronJob is known as ours."""
+        facts = parse_job(body)
+        if facts is None:
+            return None
+        parent = (facts.namespace, facts.cron_job_uid)
+        known = parent in self._cron_jobs
+        if not known and (deleted or len(self._jobs) >= MAX_UNKNOWN):
+            if facts.uid in self._jobs.get(parent, {}):
+                self._drop_job(parent, facts.uid)
+                self._news.discard(parent)
+            return None
+        jobs = self._jobs.setdefault(parent, {})
+        job = jobs.get(facts.uid)
+        if job is None:
+            job = jobs[facts.uid] = _Job(facts, now)
+            job.pods = self._orphan_pods.pop((facts.namespace, facts.uid), {})
+            self._parents[facts.namespace, facts.uid] = parent
+        if deleted and facts.ended is None and facts.removed is None:
+            facts = dataclasses.replace(facts, removed=now.replace(microsecond=0))
+        job.facts, job.seen_at, job.gone = facts, now, deleted
+        if facts.ended is not None and job.end_seen is None:
+            job.end_seen = now
+        self._bound(jobs)
+        self._news.add(parent)
+        return self._app_of(parent)
+
+    def saw_pod(self, body: KubeObject, *, deleted: bool) -> Key | None:
+        """A pod as it is now; one that is gone still counts, for it may be all that says why its Job failed."""
+        facts = parse_pod(body)
+        if facts is None:
+            return None
+        key = (str(body["metadata"].get("namespace")), facts.job_uid)
+        parent = self._parents.get(key)
+        if parent is not None:
+            pods = self._jobs[parent][facts.job_uid].pods
+            pods[facts.uid] = _still_waiting(pods.get(facts.uid), facts)
+            self._news.add(parent)
+            return self._app_of(parent)
+        pods = self._orphan_pods.pop(key, {})
+        pods.pop(facts.uid, None)
+        if not deleted and len(self._orphan_pods) < MAX_UNKNOWN:
+            pods[facts.uid] = facts
+        if pods:
+            self._orphan_pods[key] = pods
+        return None
+
+    def look(self, namespace: str, app_uid: str, rows: object, now: datetime) -> Look:
+        """One look at all CronJobs of an app; `rows`: its status rows, for those that were never looked at."""
+        ended: list[Run] = []
+        news: list[Announcement] = []
+        moments: list[datetime] = []
+        moved = urgent = False
+        for key in sorted(self._owned.get((namespace, app_uid), ())):
+            due = self._again.get(key)
+            if key not in self._news and (due is None or due > now):
+                moments += filter(None, [due])
+                continue
+            self._news.discard(key)
+            facts = self._cron_jobs[key]
+            before = self._logs.get(key) or self._parked.pop(key, None) or first_log(facts, rows)
+            jobs = self._jobs.get(key, {})
+            step = advance(before, facts, [_seen(job) for job in jobs.values()], now)
+            self._logs[key] = self._cleared(key, step.log, jobs)
+            self._again[key] = step.again
+            ended += step.ended
+            news += step.news
+            moments += filter(None, [step.again])
+            moved |= _shown(before) != _shown(step.log)
+            urgent |= before.trouble != step.log.trouble
+        kept, self._spoken[namespace, app_uid] = paced(news, self._spoken.get((namespace, app_uid), ()), now)
+        return Look(tuple(ended), tuple(kept), moved, urgent, min(moments, default=None))
+
+    def logs(self, namespace: str, app_uid: str) -> dict[str, Log]:
+        """The logs of an app by UID of the CronJob."""
+        return {key[1]: self._logs[key] for key in self._owned.get((namespace, app_uid), ()) if key in self._logs}
+
+    def forget_app(self, namespace: str, app_uid: str) -> None:
+        """The CronixApp is gone; its CronJobs follow."""
+        for key in list(self._owned.get((namespace, app_uid), ())):
+            self._drop_cron_job(key)
+        self._spoken.pop((namespace, app_uid), None)
+
+    def silent(self, namespace: str, app_uid: str, before: datetime) -> list[JobFacts]:
+        """The Jobs under way of which nothing was heard since: kopf tells no deletion that fell into a gap."""
+        return [
+            job.facts
+            for key in self._owned.get((namespace, app_uid), ())
+            for job in self._jobs.get(key, {}).values()
+            if job.seen_at < before and job.facts.ended is None and not job.gone
+        ]
+
+    def vanished(self, facts: JobFacts, now: datetime) -> None:
+        """A Job that was thought to be under way is not there any more."""
+        job = self._jobs.get((facts.namespace, facts.cron_job_uid), {}).get(facts.uid)
+        if job is not None and job.facts.ended is None:
+            job.facts = dataclasses.replace(job.facts, removed=now.replace(microsecond=0))
+            job.gone = True
+            self._news.add((facts.namespace, facts.cron_job_uid))
+
+    def _app_of(self, cron_job: Key) -> Key | None:
+        facts = self._cron_jobs.get(cron_job)
+        return None if facts is None else (cron_job[0], facts.owner_name)
+
+    def _cleared(self, key: Key, log: Log, jobs: dict[str, _Job]) -> Log:
+        """Forget the Jobs that are gone and counted."""
+        gone = [uid for uid, job in jobs.items() if job.gone]
+        for uid in gone:
+            self._drop_job(key, uid)
+        return dataclasses.replace(log, history=forget(log.history, gone)) if gone else log
+
+    def _drop_job(self, key: Key, uid: str) -> None:
+        self._jobs[key].pop(uid, None)
+        self._parents.pop((key[0], uid), None)
+        if not self._jobs[key]:
+            del self._jobs[key]
+
+    def _drop_cron_job(self, key: Key) -> None:
+        facts = self._cron_jobs.pop(key)
+        owned = self._owned.get((key[0], facts.owner), set())
+        owned.discard(key)
+        if not owned:
+            self._owned.pop((key[0], facts.owner), None)
+        if key in self._logs:
+            self._parked[key] = self._logs.pop(key)
+        while len(self._parked) > MAX_PARKED:
+            del self._parked[next(iter(self._parked))]
+        self._news.discard(key)
+        self._again.pop(key, None)
+        for uid in list(self._jobs.get(key, {})):
+            self._drop_job(key, uid)
+
+    def _bound(self, jobs: dict[str, _Job]) -> None:
+        """History limits allow 200 Jobs; more are ghosts, or somebody's game."""
+        if len(jobs) <= MAX_JOBS_PER_CRON_JOB:
+            return
+        for uid in sorted(jobs, key=lambda uid: jobs[uid].facts.created)[: len(jobs) - MAX_JOBS_PER_CRON_JOB]:
+            self._parents.pop((jobs[uid].facts.namespace, uid), None)
+            del jobs[uid]
+
+
+def _still_waiting(before: PodFacts | None, now: PodFacts) -> PodFacts:
+    """A pod that is deleted before its start no longer says what kept it, or says ContainerCreating (seen on 1.34)."""
+    if before is None or not before.waiting or now.started is not None:
+        return now
+    if now.waiting and now.terminating is None:
+        return now
+    return dataclasses.replace(now, waiting=before.waiting, waiting_text=before.waiting_text)
+
+
+def _seen(job: _Job) -> Seen:
+    # Once the Job is gone there is no later look to wait for.
+    return Seen(job.facts, tuple(job.pods.values()), None if job.gone else job.end_seen)
+
+
+def _shown(log: Log) -> tuple[object, ...]:
+    """What status shows of a log."""
+    return (log.history.last, log.history.failures, log.active, log.trouble, log.under_way, log.slots.missed)

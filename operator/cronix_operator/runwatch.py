@@ -1,0 +1,127 @@
+"""From what the watches say of runs to what is counted, said and due: one worker beside the corridor, never in it.
+
+A walk fetches, compares and writes; news of a run must not wait for one. So runs have a queue of their own: a look is
+pure and quick, posts its Events, and asks for a status write where there is something to show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from cronix_operator.core.announce import Announcement
+from cronix_operator.core.errors import ReconcileError
+from cronix_operator.core.model import KubeObject, Now, Subject
+from cronix_operator.core.runlog import Log
+from cronix_operator.ports import EventPort, Host, JobPort, Key, RunEnded
+from cronix_operator.runbook import RunBook
+from cronix_operator.workqueue import WorkQueue
+
+logger = logging.getLogger("cronix.operator")
+
+GATHER_SECONDS = 0.5  # the events of one moment become one look
+SILENCE_SECONDS = 300.0
+WORKERS = 2
+
+
+class RunWatch:
+    """Feed it events; it calls `ended` for each run exactly once per process and mark. Start it inside the loop."""
+
+    def __init__(self, host: Host, events: EventPort, jobs: JobPort, now: Callable[[], Now], ended: RunEnded) -> None:
+        self._host = host
+        self._events = events
+        self._jobs = jobs
+        self._now = now
+        self._ended = ended
+        self._book = RunBook()
+        self._queue: WorkQueue[Key] = WorkQueue(lambda: now().monotonic)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start the workers."""
+        self._tasks = [asyncio.create_task(self._work(), name=f"runs-{n}") for n in range(WORKERS)]
+
+    async def stop(self) -> None:
+        """Cancel the workers; what they had not counted yet, the next process counts."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def saw_cron_job(self, body: KubeObject, *, deleted: bool) -> None:
+        """A CronJob with our label changed."""
+        self._due(self._book.saw_cron_job(body, deleted=deleted))
+
+    def saw_job(self, body: KubeObject, *, deleted: bool) -> None:
+        """A Job with our label changed."""
+        self._due(self._book.saw_job(body, self._now().utc, deleted=deleted))
+
+    def saw_pod(self, body: KubeObject, *, deleted: bool) -> None:
+        """A pod with our label changed."""
+        self._due(self._book.saw_pod(body, deleted=deleted))
+
+    def saw_app(self, key: Key) -> None:
+        """A CronixApp appeared; its CronJobs and their Jobs may have been seen before it."""
+        self._due(key)
+
+    def forget(self, key: Key, uid: str) -> None:
+        """A CronixApp went."""
+        self._queue.forget(key)
+        self._book.forget_app(key[0], uid)
+
+    def logs(self, subject: Subject) -> dict[str, Log]:
+        """What is known of an app's runs, by UID of their CronJob."""
+        return self._book.logs(subject.namespace, subject.uid)
+
+    def _due(self, key: Key | None) -> None:
+        if key is not None:
+            self._queue.add(key, GATHER_SECONDS)
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            try:
+                await self.look(key)
+            except Exception:  # promise 7: whatever one app's runs provoke, the worker lives on
+                logger.exception("look at runs failed", extra={"namespace": key[0], "app": key[1]})
+            finally:
+                self._queue.done(key)
+
+    async def look(self, key: Key) -> None:
+        """Count what has ended, say what is worth saying, and see when to look again."""
+        subject = self._host.subject(key)
+        if subject is None:
+            return
+        now = self._now()
+        look = self._book.look(key[0], subject.uid, self._host.status_rows(key), now.utc)
+        for run in look.ended:
+            self._ended(subject, run)
+        if look.moved or look.urgent:
+            self._host.runs_moved(key, urgent=look.urgent)
+        waits = [SILENCE_SECONDS]
+        if look.again is not None:
+            waits.append((look.again - now.utc).total_seconds())
+        self._queue.add(key, max(GATHER_SECONDS, min(waits)))
+        for event in look.news:
+            await self._say(subject, event)
+        await self._ask_after_the_silent(subject, now.utc)
+
+    async def _say(self, subject: Subject, event: Announcement) -> None:
+        level = logging.INFO if event.type == "Normal" else logging.WARNING
+        extra = {"namespace": subject.namespace, "app": subject.name, "reason": event.reason}
+        logger.log(level, event.message, extra=extra)
+        try:
+            await self._events.post(subject, event, self._now().utc, lambda: self._now().monotonic)
+        except ReconcileError as exc:  # an Event is never worth more than one try
+            logger.warning("Event not posted: %s", exc.message, extra=extra)
+
+    async def _ask_after_the_silent(self, subject: Subject, now: datetime) -> None:
+        """kopf tells no deletion that fell into a gap of its watch: look at Jobs that were quiet for long."""
+        for facts in self._book.silent(subject.namespace, subject.uid, now - timedelta(seconds=SILENCE_SECONDS)):
+            live = await self._jobs.job(facts.namespace, facts.name)
+            if live is None or live["metadata"]["uid"] != facts.uid:
+                self._book.vanished(facts, now)
+                self._due((subject.namespace, subject.name))
+            else:
+                self.saw_job(live, deleted=False)
