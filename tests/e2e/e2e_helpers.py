@@ -157,7 +157,7 @@ class Puppet:
         self._call("PUT", "/manifest", raw)
 
     def manage(self, **state: object) -> None:
-        """Set manifest_status, trigger_status, trigger_seconds, keys, verifies."""
+        """Set manifest_status, trigger_status, trigger_seconds, keys, verifies, answers."""
         self._call("PUT", "/manage", json.dumps(state).encode())
 
     def requests(self, path: str | None = None) -> list[dict[str, Any]]:

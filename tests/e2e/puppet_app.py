@@ -1,8 +1,9 @@
 """An app on strings: serves whatever manifest a test gives it, verifies and records every trigger. Runs in a pod.
 
 Port 8080 is the app (what the CronixApp points at), port 9090 takes the test's orders:
-PUT /manifest (raw bytes), PUT /manage {"manifest_status", "trigger_status", "trigger_seconds", "keys", "verifies"},
-GET /requests. `keys`: what it verifies with instead of its files; `verifies`: false lets everything in.
+PUT /manifest (raw bytes), PUT /manage {"manifest_status", "trigger_status", "trigger_seconds", "keys", "verifies",
+"answers"}, GET /requests. `keys`: what it verifies with instead of its files; `verifies`: false lets everything in;
+`answers`: by the last part of a trigger's path, {"status", "seconds", "body"} for that job alone.
 """
 
 import json
@@ -18,7 +19,7 @@ from cronix_protocol import verify
 KEYS = Path("/etc/puppet/keys")
 MANIFEST_PATH = "/.well-known/cron-manifest"
 state: dict[str, Any] = {"manifest": b"", "manifest_status": 200, "trigger_status": 200, "trigger_seconds": 0.0}
-state |= {"keys": None, "verifies": True}
+state |= {"keys": None, "verifies": True, "answers": {}}
 requests: list[dict[str, Any]] = []
 
 
@@ -61,9 +62,10 @@ class App(BaseHTTPRequestHandler):
         elif self.path == MANIFEST_PATH:
             self.send(state["manifest_status"], state["manifest"])
         else:
-            time.sleep(state["trigger_seconds"])
+            own = state["answers"].get(self.path.rpartition("/")[2], {})
+            time.sleep(own.get("seconds", state["trigger_seconds"]))
             record["answered"] = time.time()
-            self.send(state["trigger_status"], b'{"did": "it"}')
+            self.send(own.get("status", state["trigger_status"]), own.get("body", '{"did": "it"}').encode())
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815  # http.server's own names
 
