@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,17 @@ from cronix_cli.trouble import EXIT_CODES, Exit, Trouble
 # name -> (module, what the help says); the order is that of the help.
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Look": {
+        "status": ("status", "apps and jobs: next fire, last run, failures in a row, and why"),
         "next": ("next", "the coming fires of all jobs"),
+        "history": ("history", "runs: slot, delay, duration, attempts, HTTP status, outcome"),
+        "logs": ("logs", "what the signer said in one run; -f follows it"),
+    },
+    "Act (with your own rights)": {
+        "run": ("run", "a job now; --wait shows what came of it"),
+        "backfill": ("backfill", "a past slot with its own scheduled time and run id"),
+        "suspend": ("suspend", "start no more runs of an app or a job"),
+        "resume": ("suspend", "start them again, from the next slot on"),
+        "reconcile": ("reconcile", "read an app's manifest now; --wait shows the verdict"),
     },
     "Before it is deployed (no cluster needed)": {
         "explain": ("explain", "what a schedule means, when it fires, what will surprise you"),
@@ -106,7 +116,17 @@ def _session() -> Session:
 
         return ApiServer(kubeconfig, context)
 
-    return Session(now=now, connect=connect, screen=Screen.of_process())
+    def sleep(seconds: float) -> Awaitable[None]:
+        import asyncio
+
+        return asyncio.sleep(seconds)
+
+    def token() -> str:
+        import secrets
+
+        return "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
+
+    return Session(now=now, connect=connect, screen=Screen.of_process(), sleep=sleep, token=token)
 
 
 def program() -> None:

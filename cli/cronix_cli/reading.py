@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -51,6 +51,12 @@ class Api(Protocol):
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
     ) -> Reply: ...
+
+    def lines(self, path: str, query: Mapping[str, str | int]) -> AsyncIterator[str]: ...
+
+    async def raw(
+        self, path: str, *, query: Mapping[str, str | int] | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes, Mapping[str, str]]: ...
 
 
 # kubeconfig and context in, a connection out; loading the client library is put off until it is called.
@@ -116,6 +122,38 @@ class Cluster:
     async def cron_jobs(self, namespace: str | None = None) -> list[Object]:
         """The operator's CronJobs in sight."""
         return await self.items("/apis/batch/v1", "cronjobs", OURS, namespace=namespace)
+
+    async def jobs(self, namespace: str | None = None) -> list[Object]:
+        """The Jobs that came from the operator's CronJobs, by hand or by a slot."""
+        return await self.items("/apis/batch/v1", "jobs", OURS, namespace=namespace)
+
+    async def pods(self, namespace: str | None = None) -> list[Object]:
+        """The signers' pods."""
+        return await self.items("/api/v1", "pods", OURS, namespace=namespace)
+
+    async def may(self, verb: str, group: str, resource: str, namespace: str, sub: str = "") -> bool:
+        """Whether the person has this right (SelfSubjectAccessReview)."""
+        asked = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+        asked |= {"subresource": sub} if sub else {}
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        reply = await self.api.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
+        return bool((reply.body.get("status") or {}).get("allowed")) if reply.ok else True  # then the request will tell
+
+    async def need(self, namespace: str, *rights: tuple[str, str, str]) -> None:
+        """Trouble that names the first of these rights (verb, group, resource) that the person has not got."""
+        held = await asyncio.gather(*(self.may(*right, namespace) for right in rights))
+        for (verb, group, resource), has in zip(rights, held, strict=True):
+            if not has:
+                name = f"{resource}.{group}" if group == GROUP else resource
+                raise Trouble(
+                    Exit.NO_RIGHT,
+                    f'you may not {verb} {resource} in namespace "{namespace}"; nothing was changed',
+                    f"kubectl auth can-i {verb} {name} -n {namespace}",
+                )
 
     async def _no_such_app(self, name: str) -> Trouble:
         names = [app["metadata"]["name"] for app in await self.apps()]  # a 404 for want of the CRD is told by this

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from zoneinfo import ZoneInfo
@@ -22,11 +22,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclasses.dataclass(slots=True)
 class Session:
-    """What every command gets. The first three are the outside world, the rest are the shared options."""
+    """What every command gets. Down to `token` it is the outside world, the rest are the shared options."""
 
     now: Callable[[], datetime]
     connect: Connect
     screen: Screen
+    sleep: Callable[[float], Awaitable[None]]
+    token: Callable[[], str]  # five letters that nobody had before, for the name of a Job
     output: str = "table"
     namespace: str | None = None
     all_namespaces: bool = False

@@ -16,11 +16,13 @@ SMALLEST = 8
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Column:
-    """A column. `wide`: only with -o wide. `flexible`: may be cut where the terminal is narrow, but for `keep_end`
-    characters at its end (an index tells more than the middle of a name)."""
+    """A column. `wide`: only with -o wide. Where the terminal is too narrow, columns that are `optional` go first, the
+    last of them before the others; then `flexible` ones are cut, but for `keep_end` characters at the end.
+    """
 
     title: str
     wide: bool = False
+    optional: bool = False
     flexible: bool = False
     keep_end: int = 0
 
@@ -38,20 +40,28 @@ Row: TypeAlias = Sequence["Cell | str"]
 
 def cells(columns: Sequence[Column], rows: Sequence[Row], *, width: int | None, wide: bool) -> list[list[Cell]]:
     """Every line of the table, the titles first, as padded cells; joined with nothing they are the line."""
+    whole = [[_plain(value) for value in row] for row in [[c.title for c in columns], *rows]]
+    needed = [max(len(row[i].text) for row in whole) for i in range(len(columns))]
     shown = [i for i, column in enumerate(columns) if wide or not column.wide]
-    picked = [[as_cell(row[i]) for i in shown] for row in [[c.title for c in columns], *rows]]
-    picked = [[Cell(printable(cell.text), cell.color) for cell in row] for row in picked]
-    widths = [max(len(row[n].text) for row in picked) for n in range(len(shown))]
     gap = GAP
-    if width is not None and not wide:  # who asks for everything gets everything
-        gap = GAP if sum(widths) + len(GAP) * (len(widths) - 1) <= width else NARROW_GAP
+    if width is not None and not wide and _total(needed, shown, GAP) > width:  # with -o wide nothing is ever cut
+        gap = NARROW_GAP
+        for i in reversed([i for i in shown if columns[i].optional]):
+            if _total(needed, shown, gap) > width:
+                shown.remove(i)
+    widths = [needed[i] for i in shown]
+    if gap is NARROW_GAP and width is not None:
         widths = _squeezed(widths, [columns[i].flexible for i in shown], width - len(gap) * (len(widths) - 1))
     ends = [columns[i].keep_end for i in shown]
-    return [_line(row, widths, ends, gap) for row in picked]
+    return [_line([row[i] for i in shown], widths, ends, gap) for row in whole]
 
 
-def as_cell(value: Cell | str) -> Cell:
-    return value if isinstance(value, Cell) else Cell(value)
+def _total(needed: Sequence[int], shown: Sequence[int], gap: str) -> int:
+    return sum(needed[i] for i in shown) + len(gap) * (len(shown) - 1)
+
+
+def _plain(value: Cell | str) -> Cell:
+    return Cell(printable(value.text), value.color) if isinstance(value, Cell) else Cell(printable(value))
 
 
 def printable(text: str) -> str:

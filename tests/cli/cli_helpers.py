@@ -8,7 +8,7 @@ import dataclasses
 import io
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -48,6 +48,10 @@ class Kube(MemoryApi):
         self.answers: dict[str, Reply] = {}
         self.reads: list[str] = []
         self.no_crd = False
+        self.logs: dict[str, list[str]] = {}
+        self.on_sleep: Callable[[Kube], None] | None = None
+        self.sleeps = 0
+        self.on_raw: Callable[[str, dict[str, str]], tuple[int, bytes, Mapping[str, str]]] = _nothing_there
 
     async def __aenter__(self) -> Self:
         return self
@@ -87,11 +91,33 @@ class Kube(MemoryApi):
             return self._patched(found, body or {})
         return await super().request(method, path, query=query, body=body, content_type=content_type)
 
+    async def lines(self, path: str, query: Mapping[str, str | int]) -> AsyncIterator[str]:
+        found = _PATH.fullmatch(path)
+        assert found is not None, path
+        assert query["container"] == "signer"
+        for line in self.logs.get(found["name"], []):
+            yield line
+
+    async def raw(
+        self, path: str, *, query: Mapping[str, str | int] | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        return self.on_raw(path, dict(headers or {}))
+
+    async def sleep(self, seconds: float) -> None:
+        """A pause of the program, in which the cluster does what `on_sleep` says."""
+        self.sleeps += 1
+        assert self.sleeps < 10000
+        if self.on_sleep is not None:
+            self.on_sleep(self)
+
     def _patched(self, found: re.Match[str], body: Mapping[str, Any]) -> Reply:
         key = (found["plural"], found["namespace"], found["name"])
         if key not in self.objects:
             return Reply(404, {"reason": "NotFound", "message": f'{found["plural"]} "{found["name"]}" not found'})
         self.writes.append(("PATCH", found.string))
+        fence = body.get("metadata", {}).get("resourceVersion")
+        if fence not in (None, self.objects[key]["metadata"]["resourceVersion"]):
+            return Reply(409, {"reason": "Conflict", "message": "the object has been modified"})
         self.touch(*key, lambda live: _merged(live, body))
         return Reply(200, self.objects[key])
 
@@ -104,6 +130,10 @@ class Kube(MemoryApi):
             and namespace in (None, place)
             and all((live["metadata"].get("labels") or {}).get(k) == v for k, v in wanted)
         ]
+
+
+def _nothing_there(_path: str, _headers: dict[str, str]) -> tuple[int, bytes, Mapping[str, str]]:
+    return 404, b"", {}
 
 
 def _merged(live: Any, patch: Mapping[str, Any]) -> None:
@@ -134,7 +164,11 @@ def call(
         return kube
 
     session = Session(
-        now=clock or (lambda: now), connect=connect, screen=Screen(width, color=color, ascii_only=ascii_only)
+        now=clock or (lambda: now),
+        connect=connect,
+        screen=Screen(width, color=color, ascii_only=ascii_only),
+        sleep=kube.sleep if kube is not None else asyncio.sleep,
+        token=lambda: "x7k2p",
     )
     source = io.TextIOWrapper(io.BytesIO(stdin))
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _stdin(source):
@@ -159,7 +193,3 @@ def assert_golden(name: str, text: str) -> None:
     if os.environ.get("CRONIX_GOLDEN") == "write":
         path.write_text(text)
     assert text == path.read_text(), f"{path.name} differs; look at it, then CRONIX_GOLDEN=write"
-
-
-def run_async(work: Any) -> Any:
-    return asyncio.run(work)

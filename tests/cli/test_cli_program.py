@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from cli.cli_helpers import call
+from cli.cli_helpers import NOW, call
+from cli.cli_world import shop
 from cronix_cli.__main__ import SECTIONS
 from cronix_cli.complete import suggestions
 from cronix_cli.screen import Screen
@@ -58,6 +59,13 @@ def test_a_table_is_cut_only_where_it_may_be_and_only_to_the_width() -> None:
     assert drawn(30)[1] == "first   " + "x" * 21 + "…"
     assert max(map(len, drawn(40, wide=True))) == 9 + 60 + 3 + 4
     assert drawn(30)[2] == "second  y"
+    columns = (Column("A", optional=True), Column("B", flexible=True), Column("C", optional=True))
+    rows = [("first", "y" * 20, "third")]
+    assert [drawn(width)[1] for width in (40, 30, 20)] == [
+        "first   " + "y" * 20 + "   third",
+        "first  " + "y" * 20,
+        "y" * 20,
+    ]
     assert cut("billing/reconcile-payments/0", 16, 2) == "billing/recon…/0"
 
 
@@ -86,7 +94,14 @@ def test_the_zones_are_those_of_the_system() -> None:
 
 
 def _complete(*words: str) -> list[str]:
-    session = Session(now=None, connect=None, screen=Screen(None, color=False, ascii_only=False))  # type: ignore[arg-type]  # Tab needs neither here
+    kube = shop()
+    session = Session(
+        now=lambda: NOW,
+        connect=lambda _kubeconfig, _context: kube,
+        screen=Screen(None, color=False, ascii_only=False),
+        sleep=kube.sleep,
+        token=lambda: "x",
+    )
     return [item.value for item in suggestions(words, session)[0]]
 
 
@@ -96,3 +111,9 @@ def test_tab_completes_commands_options_and_formats() -> None:
     assert "--within" in _complete("next", "--")
     assert _complete("next", "-o", "js") == ["json"]
     assert _complete("no-such-command", "x") == []
+
+
+def test_tab_completes_names_from_the_cluster_step_by_step() -> None:
+    """First apps and their jobs, then schedules; a cluster that refuses gives nothing and no error."""
+    assert _complete("status", "bill")[:2] == ["billing", "billing/ping"]
+    assert _complete("run", "billing/settle-invoices/") == ["billing/settle-invoices/0", "billing/settle-invoices/1"]

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from cronix_cli.completion import complete_target
 from cronix_cli.lines import Line, lines_of, matching
 from cronix_cli.manifests import load, read
 from cronix_cli.session import (
@@ -34,14 +35,14 @@ COLUMNS = (
     Column("IN"),
     Column("JOB", flexible=True, keep_end=2),
     Column("SCHEDULE"),
-    Column("TIME ZONE"),
+    Column("TIME ZONE", optional=True),
     Column("NAMESPACE", wide=True),
     Column("CRONJOB", wide=True),
 )
 
 
 @click.command(name="next")
-@click.argument("target", required=False, metavar="[APP[/JOB[/INDEX]]]")
+@click.argument("target", required=False, metavar="[APP[/JOB[/INDEX]]]", shell_complete=complete_target)
 @click.option("--count", default=20, type=click.IntRange(1, 10000), help="How many fires to list (20).")
 @click.option("--within", metavar="TIME", help="Only fires within this time, such as 24h or 7d.")
 @click.option("--tz", metavar="ZONE", help="Show times in this zone; else each in its job's own.")

@@ -78,7 +78,7 @@ def parse_app(body: Mapping[str, Any]) -> model.App:
         reconcile_at=annotations.get(RECONCILE_AT, "")[:MAX_ECHO] or None,
         approve_prune=annotations.get(APPROVE_PRUNE),
         probe_signature=annotations.get(PROBE_SIGNATURE, "")[:MAX_ECHO] or None,
-        suspended_jobs=_names(annotations.get(SUSPENDED_JOBS)),
+        suspended_jobs=suspended_names(annotations),
         adopt=annotations.get(ADOPT) == "true",
         extra_schemes=read_schemes(reader, signing),
     )
@@ -89,8 +89,9 @@ def parse_app(body: Mapping[str, Any]) -> model.App:
     return app
 
 
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(part for part in re.split(r"[,\s]+", text or "") if part)
+def suspended_names(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """The jobs that the annotation cronix.dev/suspended-jobs names, between commas or blanks."""
+    return tuple(part for part in re.split(r"[,\s]+", annotations.get(SUSPENDED_JOBS) or "") if part)
 
 
 def _app_id(reader: SpecReader, spec: Mapping[str, Any], name: str) -> str:

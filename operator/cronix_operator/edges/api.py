@@ -24,6 +24,7 @@ REQUEST_TIMEOUT_SECONDS = 30.0
 CONCURRENT_REQUESTS = 16
 PAGE_SIZE = 500
 BUSY_RETRIES = 4
+MAX_RAW_BYTES = 2 * 1024 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -122,18 +123,69 @@ class ApiServer:
     async def _once(self, method: str, url: str, body: Any, content_type: str) -> tuple[Reply, float]:
         assert self._client is not None, "ApiServer is used inside `async with`"  # noqa: S101  # a programming error
         headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "cronix-operator"}
-        token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-        if token:
-            headers["Authorization"] = token
+        headers |= await self._credentials()
         try:
             response = await self._client.rest_client.request(  # type: ignore[no-untyped-call]  # the client library ships no types for it
                 method, url, headers=headers, body=body, _request_timeout=REQUEST_TIMEOUT_SECONDS
             )
             raw = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
-            raise Waiting("ApiUnavailable", f"the API server did not answer: {type(exc).__name__}") from exc
+            raise _no_answer(exc) from exc
         pause = response.getheaders().get("Retry-After", "1")
         return Reply(response.status, _object(raw)), float(pause) if pause.isdigit() else 1.0
+
+    async def raw(
+        self, path: str, *, query: Mapping[str, str | int] | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        """GET what is no JSON object, at most `MAX_RAW_BYTES` of it: status, body, headers (names in any case)."""
+        response = await self._open(path, query, headers or {}, aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS))
+        try:
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(1 << 16):
+                body += chunk
+                if len(body) > MAX_RAW_BYTES:
+                    break
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            raise _no_answer(exc) from exc
+        finally:
+            response.close()
+        return response.status, bytes(body), response.headers
+
+    async def lines(self, path: str, query: Mapping[str, str | int]) -> AsyncIterator[str]:
+        """A text line by line as it comes (a pod's log), for as long as it comes; Waiting(ApiUnavailable) otherwise."""
+        response = await self._open(path, query, {}, aiohttp.ClientTimeout(total=None, sock_connect=10))
+        try:
+            if response.status != 200:
+                refusal = Reply(response.status, _object(await response.read()))
+                raise Waiting("ApiUnavailable", f"reading {path}: {refusal.message}")
+            async for line in response.content:
+                yield line.decode("utf-8", "replace").rstrip("\n")
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            raise _no_answer(exc) from exc
+        finally:
+            response.close()
+
+    async def _open(
+        self,
+        path: str,
+        query: Mapping[str, str | int] | None,
+        headers: Mapping[str, str],
+        patience: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        assert self._client is not None, "ApiServer is used inside `async with`"  # noqa: S101  # a programming error
+        url = f"{self._configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        try:
+            wrapped = await self._client.rest_client.request(  # type: ignore[no-untyped-call]  # the client library ships no types for it
+                "GET", url, headers={"Accept": "*/*", **headers, **await self._credentials()}, _request_timeout=patience
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            raise _no_answer(exc) from exc
+        response: aiohttp.ClientResponse = wrapped.response
+        return response
+
+    async def _credentials(self) -> dict[str, str]:
+        token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        return {"Authorization": token} if token else {}
 
     async def pages(self, path: str, query: Mapping[str, str | int]) -> AsyncIterator[dict[str, Any]]:
         """Every item of a list, in pages of 500; Waiting(ApiUnavailable) on a refusal."""
@@ -148,6 +200,10 @@ class ApiServer:
             token = (reply.body.get("metadata") or {}).get("continue") or ""
             if not token:
                 return
+
+
+def _no_answer(exc: BaseException) -> Waiting:
+    return Waiting("ApiUnavailable", f"the API server did not answer: {type(exc).__name__}")
 
 
 def _object(raw: bytes | None) -> dict[str, Any]:
