@@ -11,7 +11,7 @@ IMAGES := cronix-operator cronix-signer cronix-example
 export PYTHONPATH := spec:shim:sdk:operator:cli:cluster
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo demo-down test check e2e fmt lint type imports unit bench lock setup wheels images charts \
+.PHONY: help demo demo-down test check e2e test-browser fmt lint type imports unit bench lock setup wheels images charts \
   cluster-up cluster-down cluster-status kubeconfig
 
 help: ## this list
@@ -43,14 +43,20 @@ check: setup ## the fast loop without a cluster: format, lint, types, imports, t
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports >/dev/null || { $(BIN)/lint-imports; exit 1; }
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e --ignore=tests/browser
 
 e2e: setup ## the end-to-end tests on the running local cluster
 	@$(BIN)/python -m pytest -q -n 4 --dist loadgroup -m "not disruptive" --durations=10 tests/e2e
 	@$(BIN)/python -m pytest -q -m disruptive --durations=5 tests/e2e
 
 unit: setup ## the tests that need no cluster
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e --ignore=tests/browser
+
+test-browser: setup ## the report of `kubectl cronix` in a real browser; installs Debian's chromium if there is none
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] || { echo "no browser: as root, apt-get install chromium" >&2; exit 1; }; \
+	  apt-get install -y -q chromium fonts-dejavu-core >/dev/null || { apt-get update -q >/dev/null && apt-get install -y -q chromium fonts-dejavu-core >/dev/null; }; }
+	@$(BIN)/python -m pytest -q tests/browser
 
 fmt: setup ## format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .

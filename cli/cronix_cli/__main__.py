@@ -21,6 +21,13 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "next": ("next", "the coming fires of all jobs"),
         "history": ("history", "runs: slot, delay, duration, attempts, HTTP status, outcome"),
         "logs": ("logs", "what the signer said in one run; -f follows it"),
+        "timeline": ("timeline", "a day in the terminal: when which job fires, what has failed"),
+        "report": ("report", "all of it as one HTML page: kubectl cronix report > report.html"),
+        "doctor": ("doctor", "what keeps jobs from running, and what to do"),
+    },
+    "Check an app": {
+        "verify": ("verify", "fetch, signature, hosts; which key the app accepts"),
+        "plan": ("plan", "what the operator would change; exit 2 if anything"),
     },
     "Act (with your own rights)": {
         "run": ("run", "a job now; --wait shows what came of it"),

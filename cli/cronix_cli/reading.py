@@ -11,7 +11,7 @@ from cronix_cli.session import Session
 from cronix_cli.target import Target
 from cronix_cli.trouble import Exit, Trouble
 from cronix_operator.core.app import GROUP, PLURAL, VERSION
-from cronix_operator.core.errors import ReconcileError
+from cronix_operator.core.errors import Waiting
 from cronix_operator.core.naming import MANAGED_BY, MANAGER
 from cronix_protocol.faults import closest
 
@@ -197,6 +197,8 @@ def on_cluster(session: Session, work: Callable[[Cluster], Coroutine[Any, Any, T
 
     try:
         return asyncio.run(inside())
-    except ReconcileError as exc:
+    except Waiting as exc:
+        if exc.reason != "ApiUnavailable":
+            raise
         hint = "kubectl config get-contexts" if exc.message.startswith("kubeconfig") else "kubectl cluster-info"
         raise Trouble(Exit.UNAVAILABLE, exc.message, hint) from exc

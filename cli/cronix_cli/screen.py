@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cronix_cli.table import Cell, Column, Row, cells, wrapped
+from cronix_cli.table import Cell, Column, Row, cells, printable, wrapped
 
 API_VERSION = "cli.cronix.dev/v1"
 _ASCII = str.maketrans({"├": "|", "└": "`", "─": "-", "│": "|", "…": ".", "✓": "+", "✗": "!", "·": "."})
@@ -46,8 +46,12 @@ class Screen:
 
     def paragraph(self, text: str, indent: str = "") -> None:
         """A sentence, wrapped."""
-        for line in wrapped(text, self.width, indent):
+        for line in wrapped(printable(text), self.width, indent):
             self.line(line)
+
+    def wrapped(self, text: str, indent: int) -> list[str]:
+        """The sentence in lines that fit beside an indent, which is not written."""
+        return wrapped(printable(text), None if self.width is None else self.width - indent, "")
 
     def document(self, kind: str, content: Mapping[str, Any], output: str) -> None:
         """`content` as JSON or YAML in its envelope (docs/cli.md)."""

@@ -70,6 +70,12 @@ class Kube(MemoryApi):
     ) -> Reply:
         if path in self.answers:
             return self.answers[path]
+        if path == "/apis/cronix.dev/v1alpha1":
+            resources = [{"name": "cronixapps"}, {"name": "cronixapps/status"}]
+            return Reply(404, {}) if self.no_crd else Reply(200, {"resources": resources})
+        if path.startswith("/api/v1/namespaces/") and path.count("/") == 4:
+            there = path.endswith(f"/{self.namespace}")
+            return Reply(200, {"metadata": {"labels": {}}}) if there else Reply(404, {"reason": "NotFound"})
         found = _PATH.fullmatch(path)
         assert found is not None, path
         plural, name = found["plural"], found["name"]
