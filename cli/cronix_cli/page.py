@@ -97,6 +97,8 @@ def _attention(
         _item("late", f"{job.line.label}: the slot of {rfc3339(slot)} ({ago(slot, now)}) has not started")
         for _, job, slot in late
     ]
+    open_jobs = [(job.line.label, job.trouble(now)) for app in apps for job in app.jobs]
+    items += [_item(trouble.word, f"{label}: {trouble.text}") for label, trouble in open_jobs if trouble is not None]
     for _, job in failing:
         run = job.last
         assert run is not None  # noqa: S101  # failing means that there is a last run

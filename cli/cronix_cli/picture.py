@@ -14,7 +14,7 @@ from cronix_cli.target import Target
 from cronix_cli.times import parsed
 from cronix_operator.core.history import recall
 from cronix_operator.core.jobfacts import JobFacts, PodFacts, parse_job, parse_pod
-from cronix_operator.core.runs import Origin, Run, run_of
+from cronix_operator.core.runs import Origin, Run, Trouble, run_of, trouble_of
 from cronix_protocol.schedule import ScheduleInvalid, parse_schedule
 
 LATE_AFTER = timedelta(seconds=60)  # Kubernetes starts a slot within a second; a minute is no measuring error
@@ -22,11 +22,15 @@ LATE_AFTER = timedelta(seconds=60)  # Kubernetes starts a slot within a second; 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Seen:
-    """One CronJob with its runs, the newest first. `row`: its row in the CronixApp's status, {} when it has none."""
+    """One CronJob with its runs, the newest first. `row`: its row in the CronixApp's status, {} when it has none.
+
+    `open`: Jobs that have not ended, with their pods.
+    """
 
     line: Line
     row: Mapping[str, Any]
     runs: tuple[Run, ...]
+    open: tuple[tuple[JobFacts, tuple[PodFacts, ...]], ...] = ()
 
     @property
     def last(self) -> Run | None:
@@ -49,6 +53,11 @@ class Seen:
             here += 1
         told = self.row.get("consecutiveFailures")
         return max(here, told if isinstance(told, int) else 0)
+
+    def trouble(self, now: datetime) -> Trouble | None:
+        """Why a run under way does not get on: its pod does not start, or does not end."""
+        found = (trouble_of(job, pods, now) for job, pods in self.open)
+        return next((trouble for trouble in found if trouble is not None), None)
 
     def late(self, now: datetime) -> datetime | None:
         """The newest slot that should have started more than a minute ago and has not; None when there is none."""
@@ -132,14 +141,16 @@ def _seen(
     assert line.live is not None  # noqa: S101  # lines_of gives lines of the cluster
     uid = line.live["metadata"]["uid"]
     origin = origin_of(line, body["metadata"]["uid"])
-    runs = [run_of(origin, job, of_job.get(job.uid, ())) for job in of_cron_job.get(uid, ())]
+    jobs = of_cron_job.get(uid, ())
+    runs = [run_of(origin, job, of_job.get(job.uid, ())) for job in jobs]
+    under_way = tuple((job, tuple(of_job.get(job.uid, ()))) for job in jobs if job.ended is None)
     rows = (body.get("status") or {}).get("jobs")
     row = next((r for r in rows or [] if isinstance(r, dict) and r.get("cronJobUID", uid) == uid and _is(r, line)), {})
     told = recall(uid, row).last
     if told is not None and told.job_name not in {run.job_name for run in runs}:
         runs.append(told)
     runs.sort(key=lambda run: run.slot or run.created, reverse=True)
-    return Seen(line, row, tuple(runs))
+    return Seen(line, row, tuple(runs), under_way)
 
 
 def _is(row: Mapping[str, Any], line: Line) -> bool:

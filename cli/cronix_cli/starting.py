@@ -7,21 +7,24 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import click
+
 from cronix_cli.lines import Line
 from cronix_cli.picture import AppSeen, Seen, origin_of
 from cronix_cli.reading import Cluster, refusal
 from cronix_cli.sentences import run_json
 from cronix_cli.session import Session
-from cronix_cli.table import Cell
+from cronix_cli.table import Cell, printable
 from cronix_cli.times import rfc3339, span
 from cronix_cli.trouble import Exit, Trouble
 from cronix_operator.core.jobfacts import MANUAL_ANNOTATION, parse_job, parse_pod
 from cronix_operator.core.naming import SCHEDULED_TIME_ANNOTATION
-from cronix_operator.core.runs import ADVICE, Run, run_of
+from cronix_operator.core.runs import ADVICE, Run, run_of, trouble_of
 from cronix_protocol.outcome import EXIT_CODES, INTERRUPTED
 
 RIGHTS = (("create", "batch", "jobs"), ("get", "batch", "jobs"), ("list", "", "pods"))
 POLL_SECONDS = 1.0
+JOB_NAME = "batch.kubernetes.io/job-name"
 
 
 def job_body(line: Line, name: str, slot: datetime | None) -> dict[str, Any]:
@@ -102,6 +105,7 @@ async def wait_for(session: Session, cluster: Cluster, seen: Seen, app: AppSeen,
     base = f"/apis/batch/v1/namespaces/{app.namespace}/jobs/{job_name}"
     origin = origin_of(seen.line, app.body["metadata"]["uid"])
     waited = 0.0
+    told: set[str] = set()
     while True:
         reply = await cluster.api.request("GET", base)
         if reply.status == 404:
@@ -109,11 +113,14 @@ async def wait_for(session: Session, cluster: Cluster, seen: Seen, app: AppSeen,
         if not reply.ok:
             raise refusal(reply, "get", "jobs", f'in namespace "{app.namespace}"')
         job = parse_job(reply.body)
+        found = await cluster.items("/api/v1", "pods", f"{JOB_NAME}={job_name}", namespace=app.namespace)
+        pods = [pod for pod in map(parse_pod, found) if pod is not None]
         if job is not None and job.ended is not None:
-            pods = await cluster.items(
-                "/api/v1", "pods", f"batch.kubernetes.io/job-name={job_name}", namespace=app.namespace
-            )
-            return run_of(origin, job, filter(None, map(parse_pod, pods)))
+            return run_of(origin, job, pods)
+        trouble = None if job is None else trouble_of(job, pods, session.now())
+        if trouble is not None and trouble.text not in told:
+            told.add(trouble.text)  # once: the pod may still start
+            click.echo(f"{trouble.word}: {printable(trouble.text)}", err=True)
         if waited >= seconds:
             raise Trouble(
                 Exit.TIMEOUT,

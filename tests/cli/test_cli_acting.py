@@ -242,3 +242,26 @@ def test_a_run_as_json(kube: Kube) -> None:
     found = json.loads(told.out)
     assert (told.code, found["kind"], found["httpStatus"], found["excerpt"]) == (1, "Run", 401, "SignatureMismatch")
     assert APP_UID not in found["runID"]
+
+
+def test_waiting_tells_once_why_a_pod_does_not_start(kube: Kube) -> None:
+    """Nobody waits ten minutes for an image that is not there without a word."""
+
+    def stuck(world: Kube) -> None:
+        name = f"{SETTLE}-x7k2p"
+        body = world.objects["jobs", NAMESPACE, name]
+        body["metadata"]["creationTimestamp"] = "2026-11-24T10:00:30Z"
+        meta = {
+            "labels": {"batch.kubernetes.io/job-name": name}, "creationTimestamp": "2026-11-24T10:00:30Z",
+            "ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": body["metadata"]["uid"],
+                 "controller": True}
+            ],
+        }  # fmt: skip
+        state = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
+        world.put("pods", NAMESPACE, f"{name}-pod", status={"containerStatuses": [{"name": "signer", "state": state}]})
+        world.objects["pods", NAMESPACE, f"{name}-pod"]["metadata"] |= meta
+
+    kube.on_sleep = stuck
+    told = call("run", "billing/settle-invoices", "--wait", "--timeout", "4s", kube=kube)
+    assert (told.code, told.err.count("ErrImagePull")) == (75, 1), told.err

@@ -75,14 +75,17 @@ def _verdicts(told: Any) -> dict[str, str]:
 
 
 def test_verify_says_which_key_the_app_accepts(kube: Kube, app: AppBehindTheProxy) -> None:
-    """The first signs: it must be accepted; a second one may still be unknown during a rotation."""
+    """The first that is accepted signs, another may be unknown during a rotation; that none is accepted is a fault."""
     told = call("verify", "billing", "-o", "json", kube=kube)
     found = _verdicts(told)
     assert (found["key current"], found["key previous"], found["other keys"], told.code) == ("ok", "warning", "ok", 0)
     assert app.paths[0] == "/api/v1/namespaces/shop/services/http:billing:8080/proxy/.well-known/cron-manifest"
     app.keys = (OLD_KEY,)
     told = call("verify", "billing", "-o", "json", kube=kube)
-    assert (_verdicts(told)["key current"], told.code) == ("bad", 1)
+    assert (_verdicts(told)["key current"], _verdicts(told)["key previous"], told.code) == ("warning", "ok", 0)
+    app.keys = ("a-key-that-is-in-no-secret",)
+    told = call("verify", "billing", "-o", "json", kube=kube)
+    assert (_verdicts(told)["no key"], told.code) == ("bad", 1)
     app.keys = ()
     assert _verdicts(call("verify", "billing", "-o", "json", kube=kube))["other keys"] == "warning"
     assert kube.writes == []

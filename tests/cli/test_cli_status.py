@@ -121,3 +121,18 @@ def test_logs_of_a_run_whose_pod_is_gone_say_what_is_known(kube: Kube) -> None:
     told = call("logs", "billing/settle-invoices/0", kube=kube)
     assert told.code == 66
     assert "is gone" in told.err
+
+
+def test_a_run_that_does_not_start_is_told_with_its_cause(kube: Kube) -> None:
+    """The operator's word for it, in status, doctor and report: an image that cannot be pulled heals by no waiting."""
+    run_of(kube, SETTLE, "2026-11-24T09:59:00Z", took=None)
+    (pod,) = [
+        body for key, body in kube.objects.items() if key[0] == "pods" and key[2].startswith(f"{SETTLE}-29925239")
+    ]
+    pod["status"]["containerStatuses"][0]["state"] = {
+        "waiting": {"reason": "ImagePullBackOff", "message": "no such image"}
+    }
+    problem = _jobs(kube)["billing/settle-invoices/0"]["problem"]
+    assert problem["reason"] == "NeverStarted"
+    for command in ("status", "doctor", "report"):
+        assert "ImagePullBackOff" in call(command, kube=kube).out, command

@@ -186,7 +186,10 @@ def _app(app: AppSeen, now: datetime) -> list[Check]:
                 Check("bad" if kind == "RunStuck" else "warning", name, f"{kind}: {condition.get('message')}")
             )
     for seen in app.jobs:
-        if (late := seen.late(now)) is not None:
+        if (trouble := seen.trouble(now)) is not None:
+            text = f"{seen.line.label}: {trouble.word}: {trouble.text}"
+            checks.append(Check("bad", name, text, f"kubectl cronix status {seen.line.label}{scope}"))
+        elif (late := seen.late(now)) is not None:
             text = f"{seen.line.label}: the slot of {ago(late, now)} has not started"
             checks.append(Check("bad", name, text, f"kubectl describe cronjob {seen.line.name}{scope}"))
         elif seen.last is not None and seen.last.failed:

@@ -23,6 +23,7 @@ from cronix_operator.core.model import App, Change, ConfigMapSource, Desired, In
 from cronix_operator.core.plan import Ground, absent_names, diff, owned_by
 from cronix_operator.core.prune import CONFIRM_SECONDS, Absence, judge
 from cronix_operator.core.render import render
+from cronix_operator.core.rotation import preferred
 from cronix_operator.core.settle import accept
 from cronix_operator.edges.cluster import KubernetesCluster
 from cronix_protocol.manifest import Manifest
@@ -64,7 +65,9 @@ def plan(session: Session, target: str | None, file: str | None, manifest_file: 
         asker = Asker(cluster)
         endpoint = await asker.endpoint(app)
         manifest = await _manifest(session, asker, app, manifest_file)
-        desired = render(app, manifest, endpoint, await limits_in_force(cluster, app), ZONES)
+        # Which key is first in the CronJobs follows from what the operator knows of them (docs/adr/0010).
+        keys = preferred(recalled(body.get("status") or {}).rotation)
+        desired = render(app, manifest, endpoint, await limits_in_force(cluster, app), ZONES, keys)
         observed = await KubernetesCluster(cast("Any", cluster.api), session.now).observe(app)
         return app, desired, _decided(app, manifest, desired, observed, body, session.now())
 

@@ -79,6 +79,7 @@ def app_json(app: AppSeen, now: datetime) -> dict[str, Any]:
 def _job_json(app: AppSeen, seen: Seen, now: datetime) -> dict[str, Any]:
     line = seen.line
     following, late, last = next(line.fires(now), None), seen.late(now), seen.last
+    trouble = seen.trouble(now)
     found: dict[str, Any] = {
         "name": line.job,
         "index": line.index,
@@ -90,6 +91,7 @@ def _job_json(app: AppSeen, seen: Seen, now: datetime) -> dict[str, Any]:
         "lateSlot": None if late is None else rfc3339(late),
         "consecutiveFailures": seen.streak,
         "missedSlots": seen.row.get("missedSlots", 0),
+        "problem": None if trouble is None else {"reason": trouble.word, "message": trouble.text},
         "lastRun": None if last is None else run_json(last, namespace=app.namespace, app=app.name),
         "activeRuns": [run_json(run, namespace=app.namespace, app=app.name) for run in seen.active],
     }
@@ -107,8 +109,10 @@ def _tree(session: Session, apps: list[AppSeen], now: datetime) -> None:
         if number:
             screen.line("")
         _headline(session, app, now)
-        for _ in app.jobs:
+        for seen in app.jobs:
             screen.line(*next(lines))
+            if (trouble := seen.trouble(now)) is not None:
+                screen.paragraph(f"{trouble.word}: {trouble.text}", "     ")
         invalid = _invalid(app)
         for n, row in enumerate(invalid):
             branch = "└─ " if n == len(invalid) - 1 else "├─ "

@@ -85,19 +85,22 @@ async def _fetched(
     """One fetch with each key, and one with a key that nobody has; the document of the first that was accepted."""
     checks: list[Check] = []
     document: bytes | None = None
-    for number, pair in enumerate(material.keys):
-        name = f"key {pair[0].name}"
+    signer = ""
+    for pair in material.keys:
+        name = pair[0].name
         try:
             found = await asker.fetch(app, endpoint, dataclasses.replace(material, keys=(pair,)), session.now())
         except ReconcileError as exc:
             if exc.reason != "SignatureRefused":
                 return [*checks, Check("bad", exc.reason, exc.message)], None
-            advice = "the first key signs every run: give the app this key, or put the one it has first"
-            text = "the app does not accept it"
-            checks.append(Check("bad", name, text, advice) if number == 0 else Check("warning", name, text))
+            checks.append(Check("warning", f"key {name}", "the app does not accept it"))
             continue
-        document = document or found
-        checks.append(Check("ok", name, "the app accepts it" + ("; it signs" if number == 0 else "")))
+        text = "the app accepts it" + ("" if signer else "; it signs")
+        signer, document = signer or name, document or found
+        checks.append(Check("ok", f"key {name}", text))
+    if not signer:
+        advice = "give the app the key of the Secret, or the Secret the key of the app; then verify again"
+        checks.append(Check("bad", "no key", "the app accepts none of them: every run is refused", advice))
     stranger = (material.keys[0][0], NOBODYS_KEY)
     try:
         await asker.fetch(app, endpoint, dataclasses.replace(material, keys=(stranger,)), session.now())
