@@ -57,6 +57,23 @@ def test_what_is_no_word_about_the_key_is_not_read_as_one(fault: Waiting, state:
 
 
 @in_loop
+async def test_an_app_that_stops_answering_in_a_round_is_not_asked_about_the_rest() -> None:
+    """Promise 7: it must not hold a worker for each of eight keys, and not at the next fetch either."""
+    world = World()
+    site = world.site = Stubborn(Waiting("FetchFailed", "no complete answer within 10 s"))
+    world.restart()
+    names = [f"k{n}" for n in range(8)]
+    site.answer, site.accepts = served("sync"), {"key-0-0123456789"}
+    give(world, **{n: f"key-{n[1]}-0123456789" for n in names})
+    keys = [{"name": n, "secretKeyRef": {"name": "keys", "key": n}} for n in names]
+    world.apply(signing={"keys": keys}, annotations={"cronix.dev/probe-signature": "off"})
+    await world.walk()
+    assert site.signed == ["key-0-0123456789", "key-1-0123456789"]
+    await again(world)
+    assert len(site.signed) == 3
+
+
+@in_loop
 async def test_a_bare_401_to_every_key_is_no_word_about_the_keys() -> None:
     """A proxy before the app wants a login: nobody learns from that which key is right."""
     world = await running(OLD, keys={"current": OLD, "previous": NEW})

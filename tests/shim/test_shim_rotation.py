@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
 
 from cronix_protocol import verify
+from cronix_protocol.jobfile import parse_job_file
+from cronix_shim.answer import Answer
+from cronix_shim.fire import Run, World, fire
+from cronix_shim.report import Log
 from shim.shim_helpers import KEY, Server, answer, headers_of, job_file, run, says
 
+SLOT = 1_795_323_560
 OTHER, THIRD = "other-key-0123456789abcdef", "third-key-0123456789abcdef"
 NOT_MINE = answer(401, b'{"code":"SignatureMismatch","message":"no key matches"}')
 OK = answer(200, b"done")
@@ -70,6 +76,29 @@ def test_any_other_refusal_is_final(tmp_path: Path, refusal: object) -> None:
         finished = run(job_file(server.url(), secret_refs=refs(tmp_path, KEY, OTHER)))
     assert [signer_of(request) for request in server.requests] == [KEY]
     assert finished.exit_code == 1
+
+
+def test_no_further_key_is_tried_when_the_attempts_time_is_over() -> None:
+    """A refusal that comes with the last second ends the attempt; clock and network are the test's."""
+    clock, sent = [float(SLOT)], []
+
+    def send(_url: object, _tls: object, _request: bytes, timeout_seconds: float, got: Answer) -> None:
+        sent.append(timeout_seconds)
+        clock[0] += 6
+        got.status, got.body = 401, b'{"code":"SignatureMismatch"}'
+
+    world = World(
+        now=lambda: clock[0],
+        sleep=lambda _: None,
+        send=send,
+        environ={"A": KEY, "B": OTHER, "C": THIRD},
+        log=Log(),
+        settle=lambda: None,
+    )
+    job = job_file("http://h/run", secret_refs=["env:A", "env:B", "env:C"], timeout_seconds=10)
+    outcome = fire(parse_job_file(json.dumps(job)), Run("run-id", SLOT, manual=False), world)
+    assert sent == [10, 4]
+    assert (outcome.outcome, outcome.attempts) == ("AppRejected", 1)
 
 
 def test_the_next_key_gets_what_is_left_of_the_attempts_time(tmp_path: Path) -> None:
