@@ -15,7 +15,7 @@ from cronix_operator.core.announce import Announcement
 from cronix_operator.core.history import forget
 from cronix_operator.core.jobfacts import JobFacts, PodFacts, parse_job, parse_pod
 from cronix_operator.core.model import KubeObject
-from cronix_operator.core.runlog import CronFacts, Log, Seen, advance, cron_facts, first_log
+from cronix_operator.core.runlog import CronFacts, Log, Seen, advance, cron_facts, first_log, stuck_text
 from cronix_operator.core.runnews import paced
 from cronix_operator.core.runs import Run
 
@@ -38,7 +38,7 @@ class _Job:
 class Look:
     """What one look at an app gave. `ended`: runs counted just now. `moved`: whether status has something new to show.
 
-    `urgent`: whether a condition did. `again`: when to look next although nothing happens.
+    `urgent`: whether a condition came, went or has another reason. `again`: when to look next although nothing happens.
     """
 
     ended: tuple[Run, ...]
@@ -132,7 +132,8 @@ class RunBook:
         ended: list[Run] = []
         news: list[Announcement] = []
         moments: list[datetime] = []
-        moved = urgent = False
+        moved = False
+        stuck_before = self._stuck(namespace, app_uid)
         for key in sorted(self._owned.get((namespace, app_uid), ())):
             due = self._again.get(key)
             if key not in self._news and (due is None or due > now):
@@ -149,9 +150,14 @@ class RunBook:
             news += step.news
             moments += filter(None, [step.again])
             moved |= _shown(before) != _shown(step.log)
-            urgent |= before.trouble != step.log.trouble
         kept, self._spoken[namespace, app_uid] = paced(news, self._spoken.get((namespace, app_uid), ()), now)
+        urgent = stuck_before != self._stuck(namespace, app_uid)
         return Look(tuple(ended), tuple(kept), moved, urgent, min(moments, default=None))
+
+    def _stuck(self, namespace: str, app_uid: str) -> str | None:
+        """The reason of the condition RunStuck. How many runs it speaks of may change as often as rows do."""
+        told = stuck_text(self.logs(namespace, app_uid).values())
+        return None if told is None else told[0]
 
     def logs(self, namespace: str, app_uid: str) -> dict[str, Log]:
         """The logs of an app by UID of the CronJob."""

@@ -232,6 +232,13 @@ def test_after_a_restart_only_what_is_certain_is_missed() -> None:
         assert look(recall_slots(row | other, timing(last=SLOT)), timing(last=SLOT), at(200)).missed == 4
 
 
+@pytest.mark.parametrize("edit", [{"time_zone": "None"}, {"time_zone": "Mars/Olympus"}, {"schedule": "x"}])
+def test_a_cron_job_that_somebody_made_unreadable_misses_nothing_and_raises_nothing(edit: dict[str, str]) -> None:
+    """T8: it is put right in a second; until then no look at this app's runs may fail."""
+    slots = look(look(Slots(), timing(**edit), at(1)), timing(**edit), at(3600))
+    assert (slots.missed, next_look(slots)) == (0, None)
+
+
 def test_a_long_outage_costs_no_endless_count() -> None:
     slots = look(Slots(), timing(last=SLOT), at(1))
     assert look(slots, timing(last=SLOT), SLOT + timedelta(days=30)).missed == 1000

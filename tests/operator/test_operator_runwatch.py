@@ -5,97 +5,16 @@ from __future__ import annotations
 import copy
 import itertools
 import random
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cronix_operator.core.announce import Announcement
-from cronix_operator.core.runnews import Told, of_run, paced
-from cronix_operator.core.runs import ADVICE
 from cronix_operator.runbook import MAX_JOBS_PER_CRON_JOB
-from operator_fakes.builders import NAMESPACE, START, at, served
-from operator_fakes.jobs import SLOT, Object, ended, job, pod, running, said, terminated, waiting, when
-from operator_fakes.world import GONE, World, in_loop
-
-# The slot of job(0) is START + 30 s.
-AFTER = 30.0
-KEY = (NAMESPACE, "billing")
-NAME = "cronix-billing-sync-0"
-POLICY = "PodFailurePolicy"
-
-
-def last_word(word: str, number: int, **fields: Any) -> str:
-    """What the signer of the run of this slot says at its end."""
-    return said(word, run_id=f"run-{number}", scheduled_time=int(SLOT.timestamp()) + 60 * number, **fields)
-
-
-def refused(number: int) -> str:
-    return last_word("AppRejected", number, http_status=404, excerpt="no such job")
-
-
-class Runs:
-    """A World with one job each minute, and short words for what Kubernetes tells of it."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    @classmethod
-    async def standing(cls, **spec: Any) -> Runs:
-        world = World()
-        world.site.answer = served({"name": "sync", "schedule": "* * * * *", "request": {"url": "http://billing/x"}})
-        world.apply(**spec)
-        await world.walk()
-        self = cls(world)
-        self.watch()
-        await self.look()
-        world.clear_writes()
-        return self
-
-    def watch(self) -> None:
-        """The watch delivers the CronJob."""
-        self.world.controller.saw_cron_job(self.cron_job(), deleted=False)
-
-    def cron_job(self) -> Object:
-        return self.world.api.cron_jobs()[NAME]
-
-    def job(self, number: int = 0, **fields: Any) -> Object:
-        return job(number, cron_job_uid=self.cron_job()["metadata"]["uid"], **fields)
-
-    def saw(self, *bodies: Object, deleted: bool = False) -> None:
-        for body in bodies:
-            see = self.world.controller.runs.saw_job if body["kind"] == "Job" else self.world.controller.runs.saw_pod
-            see(copy.deepcopy(body), deleted=deleted)
-
-    async def look(self) -> None:
-        await self.world.controller.runs.look(KEY)
-
-    async def to(self, seconds: float) -> None:
-        """Time passes until so many seconds after the first slot."""
-        self.world.seconds = AFTER + seconds
-        await self.look()
-
-    async def fails(self, number: int) -> None:
-        """One whole run that the app refuses."""
-        body, end = self.job(number), 60 * number + 5
-        self.saw(body, pod(body, state=running(60 * number + 2)))
-        done = ended(body, end, POLICY)
-        self.saw(pod(body, state=terminated(1, refused(number), at=end - 1)), done)
-        await self.to(end)
-
-    async def succeeds(self, number: int) -> None:
-        body, end = self.job(number), 60 * number + 5
-        self.saw(
-            body,
-            pod(body, state=terminated(0, last_word("Succeeded", number, http_status=200), at=end - 1)),
-            ended(body, end),
-        )
-        await self.to(end)
-
-    def row(self) -> Object:
-        (row,) = self.world.status()["jobs"]
-        return dict(row)
+from operator_fakes.builders import NAMESPACE
+from operator_fakes.jobs import Object, ended, job, pod, running, terminated, waiting, when
+from operator_fakes.run_world import AFTER, NAME, POLICY, Runs, last_word, refused
+from operator_fakes.world import GONE, in_loop
 
 
 @in_loop
@@ -119,42 +38,6 @@ async def test_a_failed_run_is_counted_told_and_shown() -> None:
     assert status["summary"]["failing"] == 1
     assert status["lastFailure"]["job"] == "sync/0"
     assert runs.world.condition("Ready")["status"] == "True", "a failing run does not change Ready"
-
-
-@in_loop
-async def test_a_recovery_is_told_and_success_is_no_news() -> None:
-    runs = await Runs.standing()
-    await runs.succeeds(0)
-    assert runs.world.events.seen[1:] == []
-    await runs.fails(1)
-    await runs.succeeds(2)
-    await runs.world.walk()
-    assert runs.world.events.reasons()[1:] == ["AppRejected", "Recovered"]
-    assert "consecutiveFailures" not in runs.row()
-    assert runs.world.status()["summary"]["failing"] == 0
-    assert runs.world.status()["lastFailure"]["outcome"] == "AppRejected"
-
-
-@in_loop
-async def test_a_job_that_fails_each_minute_does_not_fill_the_events() -> None:
-    """C8: a day of it is a handful of Events."""
-    runs = await Runs.standing()
-    for number in range(300):
-        await runs.fails(number)
-    assert len(runs.world.ended) == 300
-    assert len(runs.world.events.seen[1:]) == 6, "the 1st, 3rd, 10th, 30th, 100th and 300th"
-    assert "300 in a row" in runs.world.events.seen[-1].message
-
-
-@in_loop
-async def test_a_job_that_fails_every_other_minute_is_told_every_five_minutes() -> None:
-    runs = await Runs.standing()
-    for number in range(0, 60, 2):
-        await runs.fails(number)
-        await runs.succeeds(number + 1)
-    reasons = runs.world.events.reasons()[1:]
-    assert len(reasons) <= 2 * (60 // 5)
-    assert reasons.count("AppRejected") - reasons.count("Recovered") in {0, 1}
 
 
 @in_loop
@@ -207,35 +90,6 @@ async def test_the_last_write_of_a_process_marks_what_it_counted() -> None:
     await runs.world.controller.stop()
     assert runs.row()["consecutiveFailures"] == 2
     assert len(runs.world.writes("cronixapps")) == 1
-
-
-@in_loop
-async def test_rows_are_written_every_ten_seconds_at_most_and_conditions_at_once() -> None:
-    """Twenty runs that end one after the other, three seconds apart; then one whose image is not there."""
-    runs = await Runs.standing()
-    writes: list[int] = []
-    for second in range(60):
-        if second % 3 == 0:
-            body = runs.job(0, name=f"by-hand-{second}", at=second)
-            runs.saw(ended(body, second, POLICY), pod(body, state=terminated(1, refused(0), at=second)))
-        await runs.to(second)
-        if runs.world.due_in() <= 0:
-            runs.world.clear_writes()
-            await runs.world.walk()
-            writes += [second] * len(runs.world.writes("cronixapps"))
-    assert len(runs.world.ended) == 20
-    assert all(later - earlier >= 10 for earlier, later in itertools.pairwise(writes))
-    assert len(writes) == 6
-    stuck = runs.job(2)
-    runs.saw(stuck, pod(stuck, state=waiting("ErrImagePull", "no such tag")))
-    await runs.to(61)
-    assert runs.world.due_in() <= 0
-    await runs.world.walk()
-    condition = runs.world.condition("RunStuck")
-    assert (condition["status"], condition["reason"]) == ("True", "NeverStarted")
-    assert "no such tag" in condition["message"]
-    assert runs.row()["activeRun"]["problem"] == "NeverStarted"
-    assert runs.world.events.reasons()[-1] == "NeverStarted"
 
 
 @in_loop
@@ -299,23 +153,6 @@ async def test_a_job_whose_end_is_seen_with_its_deletion_is_counted_at_once() ->
     await runs.look()
     await runs.to(60)
     assert len(runs.world.ended) == 1
-
-
-@in_loop
-async def test_a_walk_for_another_reason_does_not_write_rows_early() -> None:
-    """A drift repair right after a write: what it has to say of runs travels with the next write."""
-    runs = await Runs.standing()
-    await runs.fails(0)
-    await runs.world.walk()
-    runs.world.clear_writes()
-    again = runs.job(0, name="again", at=6)
-    runs.saw(ended(again, 7, POLICY), pod(again, state=terminated(1, refused(0), at=7)))
-    await runs.to(8)
-    await runs.world.walk()
-    assert runs.world.writes("cronixapps") == []
-    assert 0 < runs.world.due_in() <= 10
-    await runs.world.until_due()
-    assert runs.row()["consecutiveFailures"] == 2
 
 
 @in_loop
@@ -458,26 +295,3 @@ def test_any_order_of_events_gives_the_same_history(seed: int, restart_after: in
         assert runs.row()["lastRun"]["outcome"] == words[-1]
 
     run()
-
-
-def test_an_app_of_which_everything_fails_at_once_says_so_in_ten_events() -> None:
-    news = [Announcement("Warning", "RetriesExhausted", f"job-{n}/0: failed") for n in range(256)]
-    kept, spoken = paced(news, (), START)
-    assert len(kept) == 10
-    assert "247 more" in kept[-1].message
-    assert paced(news, spoken, at(30).utc)[0] == []
-    assert len(paced(news, spoken, at(61).utc)[0]) == 10
-
-
-def test_an_old_failure_is_no_news() -> None:
-    """A restart after a long time finds failed Jobs of yesterday: they are counted and shown, not told again."""
-    from cronix_operator.core.jobfacts import parse_job
-    from cronix_operator.core.runs import run_of
-    from operator_fakes.jobs import ORIGIN
-
-    facts = parse_job(ended(job(), 5, POLICY))
-    assert facts is not None
-    run = run_of(ORIGIN, facts, [])
-    assert of_run(Told(), run, 1, at(60).utc)[1] != []
-    assert of_run(Told(), run, 1, at(3600).utc)[1] == []
-    assert run.outcome in ADVICE

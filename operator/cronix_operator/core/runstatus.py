@@ -94,12 +94,21 @@ def only_runs(status: Mapping[str, Any], previous: Mapping[str, Any]) -> bool:
 
 def _without_runs(status: Mapping[str, Any]) -> dict[str, Any]:
     rest = {field: value for field, value in status.items() if field not in _OF_APP}
-    summary, rows = rest.get("summary"), rest.get("jobs")
+    summary, rows, conditions = rest.get("summary"), rest.get("jobs"), rest.get("conditions")
+    if isinstance(conditions, Sequence) and not isinstance(conditions, str):
+        rest["conditions"] = [_without_names(condition) for condition in conditions]
     if isinstance(summary, Mapping):
         rest["summary"] = {field: value for field, value in summary.items() if field not in _COUNTS}
     if isinstance(rows, Sequence) and not isinstance(rows, str):
         rest["jobs"] = [_row_without_runs(row) for row in rows]
     return rest
+
+
+def _without_names(condition: object) -> object:
+    """RunStuck names a run and counts the others, which change as runs do; that it is there, and why, does not wait."""
+    if not isinstance(condition, Mapping) or condition.get("type") != STUCK_CONDITION:
+        return condition
+    return {field: value for field, value in condition.items() if field != "message"}
 
 
 def _row_without_runs(row: object) -> object:

@@ -152,7 +152,7 @@ def _slots(timing: Timing, after: datetime, until: datetime) -> Iterator[datetim
     """The slots in (after, until], oldest first, at most 1000; none for a schedule that cannot be read."""
     try:
         schedule, zone = parse_schedule(timing.schedule), ZoneInfo(timing.time_zone)
-    except (ScheduleInvalid, ValueError, OSError):
+    except (ScheduleInvalid, ValueError, OSError, KeyError):  # KeyError: a zone that is not known here
         return
     if schedule.fields is None:
         # Counted from the last slot or the creation, as the controller does.
