@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import sys
 from datetime import UTC, datetime
 
@@ -14,10 +15,11 @@ from cronix_operator.edges.access import AccessReviews
 from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.events import EventRecorder
 from cronix_operator.edges.health import HealthServer
+from cronix_operator.edges.lease import LeaseLock
 from cronix_operator.edges.metrics import Metrics, MetricsServer
 from cronix_operator.handlers import Stretch, cancel_on_signals, read_clocks
 from cronix_operator.herald import Herald
-from cronix_operator.life import live
+from cronix_operator.life import NoLock, live
 from cronix_operator.preflight import Preflight
 from cronix_operator.settings import Settings, SettingsInvalid, read_settings
 
@@ -53,20 +55,31 @@ def configure_logging(settings: Settings) -> None:
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM. Health and metrics are there from the first moment, so a wait for rights can be seen."""
     metrics = Metrics(started=read_clocks().utc.timestamp(), version=settings.version, per_job=settings.metrics_per_job)
-    async with ApiServer(settings.kubeconfig, requested=metrics.requested) as api:
-        stretch = Stretch(settings, api, metrics)
-        herald = Herald(settings, EventRecorder(api, settings.pod_name), read_clocks)
-        preflight = Preflight(settings.scope, AccessReviews(api), herald.tell)
-        health = HealthServer(settings.health_port, lambda: stretch.ill, lambda: preflight.fault or stretch.unready)
-        scrapes = MetricsServer(settings.metrics_port, metrics)
-        await health.start()
-        await scrapes.start()
-        cancel_on_signals()
-        try:
-            await live(preflight, stretch.serve)
-        finally:
-            await scrapes.stop()
-            await health.stop()
+    # Looking at rights and renewing the lease must neither queue behind the work nor be stopped by the work's fence.
+    async with ApiServer(settings.kubeconfig, requested=metrics.requested) as own:
+        lock = lock_of(settings, own)
+        async with ApiServer(settings.kubeconfig, requested=metrics.requested, fence=lock.fence) as api:
+            stretch = Stretch(settings, api, metrics)
+            herald = Herald(settings, EventRecorder(own, settings.pod_name), read_clocks)
+            preflight = Preflight(settings.scope, AccessReviews(own), herald.tell)
+            health = HealthServer(settings.health_port, lambda: stretch.ill, lambda: preflight.fault)
+            scrapes = MetricsServer(settings.metrics_port, metrics)
+            await health.start()
+            await scrapes.start()
+            cancel_on_signals()
+            try:
+                await live(preflight, lock, stretch.serve)
+            finally:
+                await scrapes.stop()
+                await health.stop()
+
+
+def lock_of(settings: Settings, api: ApiServer) -> LeaseLock | NoLock:
+    """The lease, where an election is asked for; its holder's name is new with each process, also in the same pod."""
+    if not settings.lease:
+        return NoLock()
+    identity = f"{settings.pod_name}_{secrets.token_hex(4)}"
+    return LeaseLock(api, (settings.namespace, settings.lease), identity, settings.lease_terms, read_clocks)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from cronix_operator.core import naming
 from cronix_operator.core.announce import Announcement, announce
 from cronix_operator.core.app import GROUP, parse_app
+from cronix_operator.core.defaults import with_defaults
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
 from cronix_operator.core.keynews import key_news
 from cronix_operator.core.memory import Memory, fingerprint, recalled
@@ -218,7 +219,7 @@ class Controller:
             return None
         now = self._now()
         try:
-            app = parse_app(tenant.body)
+            app = with_defaults(parse_app(tenant.body), self._ports.limits)
         except Stalled as exc:
             await self._refuse(key, tenant, exc, now)
             return exc.reason

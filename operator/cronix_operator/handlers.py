@@ -25,6 +25,7 @@ from cronix_operator.edges.events import EventRecorder
 from cronix_operator.edges.inputs import Inputs
 from cronix_operator.edges.metrics import MeasuredSource, Metrics
 from cronix_operator.edges.source import HttpSource
+from cronix_operator.pace import Pace
 from cronix_operator.probe import Chance
 from cronix_operator.reconcile import Ports
 from cronix_operator.settings import Settings
@@ -56,6 +57,7 @@ class Door:
             signer_image=settings.signer_image,
             signer_image_pull_policy=settings.signer_image_pull_policy,
             max_cron_jobs_per_app=settings.max_cron_jobs_per_app,
+            ca_config_map=settings.ca_config_map,
         )
         ports = Ports(
             inputs=Inputs(self._api, settings.service_account),
@@ -64,6 +66,7 @@ class Door:
             limits=limits,
             time_zones=frozenset(available_timezones()),
             chance=Chance(salt=secrets.token_bytes(32), random_key=lambda: secrets.token_hex(32)),
+            pace=Pace(settings.signer_rolls_per_second),
         )
         self.controller = Controller(
             ports,
@@ -111,11 +114,6 @@ class Stretch:
     def ill(self) -> str:
         """Why the process should be restarted; empty while all is well."""
         return self._door.ill if self._door is not None else ""
-
-    @property
-    def unready(self) -> str:
-        """Why nothing is being looked after at this moment; empty while something is."""
-        return "" if self._door is not None and self._door.controller is not None else "nothing is watched yet"
 
     async def serve(self, namespaces: tuple[str, ...], stop: asyncio.Event) -> bool:
         """Watch and work until `stop` is set (then True) or a signal comes; "" as a namespace is the whole cluster."""

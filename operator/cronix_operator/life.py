@@ -1,10 +1,10 @@
-"""One process from start to end: what may be watched is found out, then it is served until that changes, and again."""
+"""One process from start to end: find out what may be watched, be in charge, serve until either changes; and again."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from cronix_operator.preflight import Preflight
 
@@ -12,23 +12,52 @@ from cronix_operator.preflight import Preflight
 Serve: TypeAlias = Callable[[tuple[str, ...], asyncio.Event], Awaitable[bool]]
 
 
-async def live(preflight: Preflight, serve: Serve) -> None:
-    """Serve what may be watched; return when `serve` came back of itself, which is the end of the process."""
+class LockPort(Protocol):
+    def fence(self) -> None: ...
+    async def until_won(self) -> None: ...
+    async def until_lost(self) -> None: ...
+    async def release(self) -> None: ...
+
+
+class NoLock:
+    """For the one operator that has no other beside it."""
+
+    is_leader = True
+
+    def fence(self) -> None:
+        """Let every write pass."""
+
+    async def until_won(self) -> None:
+        """At once."""
+
+    async def until_lost(self) -> None:
+        """Never."""
+        await asyncio.Event().wait()
+
+    async def release(self) -> None:
+        """There is nothing to give back."""
+
+
+async def live(preflight: Preflight, lock: LockPort, serve: Serve) -> None:
+    """Serve what may be watched; return when `serve` came back of itself, which is the end of the process.
+
+    The lock is given back only after serving has ended, so that the next holder meets no write of ours.
+    """
     while True:
         view = await preflight.until_watchable()
+        await lock.until_won()
         stop = asyncio.Event()
-        reasons = [asyncio.create_task(preflight.until_changed(view.watch), name="rights")]
-        guard = asyncio.create_task(_set_when_one_is_done(stop, reasons), name="stop serving")
+        ends = [asyncio.create_task(preflight.until_changed(view.watch)), asyncio.create_task(lock.until_lost())]
+        for end in ends:
+            end.add_done_callback(lambda _, stop=stop: stop.set())  # type: ignore[misc]  # mypy cannot infer a default
         try:
             goes_on = await serve(view.watch, stop)
         finally:
-            for task in (guard, *reasons):
-                task.cancel()
-            await asyncio.gather(guard, *reasons, return_exceptions=True)
+            for end in ends:
+                end.cancel()
+            broken = [e for e in await asyncio.gather(*ends, return_exceptions=True) if isinstance(e, Exception)]
+            await lock.release()
+        if broken:
+            raise broken[0]
         if not goes_on:
             return
-
-
-async def _set_when_one_is_done(event: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    event.set()

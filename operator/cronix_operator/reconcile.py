@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from typing import Protocol
 
+from cronix_operator.core import rollout
 from cronix_operator.core.errors import ReconcileError
 from cronix_operator.core.memory import Good, Memory
 from cronix_operator.core.model import (
@@ -26,7 +27,7 @@ from cronix_operator.core.model import (
     ServiceSource,
 )
 from cronix_operator.core.outcome import Outcome, conclude, remember
-from cronix_operator.core.plan import Ground, Redecide, absent_names, decide, diff, owned_by
+from cronix_operator.core.plan import Ground, Redecide, absent_names, diff, owned_by
 from cronix_operator.core.prune import judge, note_absent
 from cronix_operator.core.render import render
 from cronix_operator.core.restore import restore
@@ -45,6 +46,10 @@ class ClusterPort(Protocol):
     async def execute(self, app: App, plan: Plan, redecide: Redecide) -> list[Done]: ...
 
 
+class PacePort(Protocol):
+    def take(self, key: Hashable, wanted: int, now: float) -> tuple[int, float]: ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ports:
     """Everything outside that a walk needs."""
@@ -55,6 +60,7 @@ class Ports:
     limits: Limits
     time_zones: Collection[str]
     chance: Chance
+    pace: PacePort
 
 
 async def ask(app: App, memory: Memory, now: Now, ports: Ports) -> Answer:
@@ -116,8 +122,10 @@ async def reconcile(app: App, memory: Memory, answer: Answer, now: Now, ports: P
         approved=app.approve_prune,
     )
     ground = Ground(memory.pairs, memory.repairs, now.utc, now.monotonic)
-    plan = diff(app, desired, observed, verdict, ground)
-    results = await ports.cluster.execute(app, plan, functools.partial(decide, app, ground=ground))
+    plan = rollout.marked(diff(app, desired, observed, verdict, ground), memory.pairs)
+    plan = rollout.held_back(plan, *ports.pace.take(app.key, rollout.rolls_in(plan), now.monotonic))
+    again = functools.partial(rollout.decide_again, app, ground=ground, rolled=rollout.rolled_names(plan))
+    results = await ports.cluster.execute(app, plan, again)
     outcome = conclude(memory, settled, desired, verdict, plan, results)
     after = remember(dataclasses.replace(memory, absences=absences), settled, plan, results, now)
     return outcome, after

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from cronix_operator.core.lease import Terms
 from cronix_operator.core.rights import Scope
 
 LOG_LEVELS = ("INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL")
@@ -21,6 +22,8 @@ class Settings:
 
     signer_image: str
     signer_image_pull_policy: str = "IfNotPresent"
+    signer_rolls_per_second: int = 10
+    ca_config_map: tuple[str, str] | None = None
     watch_namespaces: tuple[str, ...] = ()
     log_level: str = "INFO"
     log_format: Literal["json", "text"] = "json"
@@ -36,13 +39,16 @@ class Settings:
     namespace: str = "cronix-system"  # the operator's own
     service_account: str = "cronix-system:cronix-operator"  # namespace:name, for the advice on missing rights
     secrets_namespaces: tuple[str, ...] = ("",)  # "" in it: wherever it watches; none: each namespace grants its own
+    lease: str = ""  # name of the Lease in `namespace`; empty: no election, this is the only operator
+    lease_terms: Terms = dataclasses.field(default_factory=Terms)
     denied_addresses: frozenset[str] = frozenset()
     kubeconfig: str | None = None
 
     @property
     def scope(self) -> Scope:
         """Where the operator works, for the list of the rights it needs."""
-        return Scope(self.watch_namespaces, self.secrets_namespaces)
+        lease = (self.namespace, self.lease) if self.lease else None
+        return Scope(self.watch_namespaces, self.secrets_namespaces, lease)
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
@@ -58,6 +64,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     return Settings(
         signer_image=image,
         signer_image_pull_policy=_among(env, "CRONIX_SIGNER_IMAGE_PULL_POLICY", ("IfNotPresent", "Always", "Never")),
+        signer_rolls_per_second=_whole(env, "CRONIX_SIGNER_ROLLS_PER_SECOND", 10, 1, 1000),
+        ca_config_map=_ca_config_map(env),
         watch_namespaces=_names(env, "CRONIX_WATCH_NAMESPACES"),
         log_level=_among({name: text.upper() for name, text in env.items()}, "CRONIX_LOG_LEVEL", LOG_LEVELS),
         log_format="json" if log_format == "json" else "text",
@@ -73,6 +81,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         namespace=namespace,
         service_account=":".join((namespace, env.get("POD_SERVICE_ACCOUNT", "cronix-operator"))),
         secrets_namespaces=_secrets_namespaces(env),
+        lease=env.get("CRONIX_LEASE", ""),
+        lease_terms=_lease_terms(env),
         denied_addresses=frozenset(address for address in own if address),
         kubeconfig=env.get("CRONIX_KUBECONFIG") or env.get("KUBECONFIG"),
     )
@@ -88,6 +98,29 @@ def _secrets_namespaces(env: Mapping[str, str]) -> tuple[str, ...]:
     if mode == "none":
         return ()
     return (_names(env, "CRONIX_SECRETS_NAMESPACES") if mode == "namespaces" else ()) or ("",)
+
+
+def _ca_config_map(env: Mapping[str, str]) -> tuple[str, str] | None:
+    text = env.get("CRONIX_CA_CONFIG_MAP", "")
+    name, _, key = text.partition("/")
+    if text and not (name and key):
+        raise SettingsInvalid(f'CRONIX_CA_CONFIG_MAP is "{text[:80]}"; write NAME/KEY (chart: caBundle)')
+    return (name, key) if text else None
+
+
+def _lease_terms(env: Mapping[str, str]) -> Terms:
+    terms = Terms(
+        _whole(env, "CRONIX_LEASE_DURATION_SECONDS", 15, 3, 3600),
+        _whole(env, "CRONIX_LEASE_RENEW_DEADLINE_SECONDS", 10, 2, 3600),
+        _whole(env, "CRONIX_LEASE_RETRY_SECONDS", 2, 1, 3600),
+    )
+    if not terms.duration_seconds > terms.renew_deadline_seconds > terms.retry_seconds:
+        raise SettingsInvalid(
+            "CRONIX_LEASE_DURATION_SECONDS must be more than CRONIX_LEASE_RENEW_DEADLINE_SECONDS, and that more than "
+            f"CRONIX_LEASE_RETRY_SECONDS; they are {terms.duration_seconds:g}, {terms.renew_deadline_seconds:g} and "
+            f"{terms.retry_seconds:g} (chart: leaderElection)"
+        )
+    return terms
 
 
 def _among(env: Mapping[str, str], name: str, words: Sequence[str]) -> str:

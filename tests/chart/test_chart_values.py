@@ -73,6 +73,13 @@ def test_the_default_values_fit_their_schema() -> None:
         ("commonLabels", {"a": 1}),
         ("imagePullSecrets", ["regcred"]),
         ("extraEnv", [{"value": "x"}]),
+        ("proxy", {"https": "http://proxy:3128"}),
+        ("caBundle.key", "a/b"),
+        ("replicaCount", "2"),
+        ("leaderElection.retryPeriodSeconds", 0),
+        ("podDisruptionBudget.maxUnavailable", 1),
+        ("topologySpreadConstraints", [{"maxSkew": 1}]),
+        ("signer.rollsPerSecond", 0),
     ],
 )
 def test_a_wrong_value_is_refused_before_anything_is_installed(path: str, value: object) -> None:
@@ -111,6 +118,13 @@ def test_every_value_is_in_the_schema_and_the_schema_has_no_other() -> None:
                 compare(child, tree[name], f"{path}.{name}")
 
     compare(schema(), values(), "")
+
+
+def test_every_field_that_the_schema_bounds_is_refused_by_its_name() -> None:
+    """Helm prints the path of what is wrong; a bare "invalid" would send people to the source."""
+    (fault,) = jsonschema.Draft7Validator(schema()).iter_errors(put(values(), "leaderElection.leaseDuration", 15))
+    assert list(fault.absolute_path) == ["leaderElection"]
+    assert "leaseDuration" in fault.message
 
 
 def test_the_readme_is_made_of_the_values() -> None:

@@ -15,7 +15,7 @@ import pytest
 from cronix_cluster.audit import AuditMark
 from cronix_cluster.images import BUSYBOX_REFERENCE
 from cronix_cluster.paths import Paths
-from e2e.e2e_helpers import Place, Puppet
+from e2e.e2e_helpers import Place, Puppet, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -157,6 +157,18 @@ def operator(install_operator: Callable[[], None], tmp_path_factory: pytest.Temp
         if not marker.exists():
             install_operator()
             marker.touch()
+
+
+@pytest.fixture(scope="module")
+def quiet(kubectl: Kubectl, install_operator: Callable[[], None]) -> Iterator[None]:
+    """For disruptive tests: the operator of the whole cluster is away, so what happens is the doing of another."""
+    install_operator()
+    scale = ("-n", SYSTEM_NAMESPACE, "scale", "deployment/cronix-cronix-operator")
+    kubectl(*scale, "--replicas=0")
+    pods = ("-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/name=cronix-operator", "-o", "json")
+    wait_until(lambda: not kubectl(*pods)["items"], 60, "the operator is gone")
+    yield
+    kubectl(*scale, "--replicas=1")
 
 
 @pytest.fixture

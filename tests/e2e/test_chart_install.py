@@ -71,11 +71,21 @@ WAYS: dict[str, dict[str, Any]] = {
         "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
         "priorityClassName": "system-cluster-critical",
         "extraEnv": [{"name": "TZ", "value": "UTC"}],
+        "extraEnvFrom": [{"configMapRef": {"name": "more", "optional": True}}],
         "extraArgs": ["--help"],
+        "caBundle": {"configMap": "trust", "key": "bundle.pem"},
         "extraVolumes": [{"name": "extra", "emptyDir": {}}],
         "extraVolumeMounts": [{"name": "extra", "mountPath": "/extra"}],
         "networkPolicy": {"enabled": True, "egress": [{"ports": [{"port": 443}]}]},
         "service": {"annotations": {"note": "t"}},
+    },
+    "three-of-which-one-works": {
+        "replicaCount": 3,
+        "leaderElection": {"enabled": True, "leaseDurationSeconds": 30},
+        "podDisruptionBudget": {"enabled": True, "minAvailable": 2},
+        "topologySpreadConstraints": [
+            {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+        ],
     },
     "as-little-as-possible": {
         "serviceAccount": {"create": False, "name": "default"},
@@ -141,6 +151,9 @@ def test_the_crd_is_only_given_up_by_who_says_so(helm: Helm) -> None:
             {"watch": {"mode": "release"}, "rbac": {"secrets": "namespaces", "secretsNamespaces": ["a"]}},
             "rbac.secretsNamespaces names a, which is not watched",
         ),
+        ({"replicaCount": 2}, "set leaderElection.enabled to true, or replicaCount to 1"),
+        ({"podDisruptionBudget": {"enabled": True}}, "no node could be drained: raise replicaCount"),
+        ({"leaderElection": {"leaseDurationSeconds": 10}}, "must be more than renewDeadlineSeconds"),
         ({"image": {"digest": "latest"}}, "image/digest"),
         ({"podSecurityContxt": {}}, "podSecurityContxt"),
     ],
@@ -189,6 +202,30 @@ def test_only_a_watch_of_the_whole_cluster_needs_a_cluster_role(helm: Helm) -> N
     assert len(pick(helm.render("default", {}), "ClusterRoleBinding")) == 1
     documents = helm.render("default", WAYS["without-any-cluster-wide-object"])
     assert {d["kind"] for d in documents} == {"ServiceAccount", "Role", "RoleBinding", "Service", "Deployment", "Pod"}
+
+
+def test_pods_are_spread_by_their_own_labels_unless_others_are_named(helm: Helm) -> None:
+    own = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+    other = {**own, "labelSelector": {"matchLabels": {"a": "b"}}}
+    (deployment,) = pick(helm.render("default", {"topologySpreadConstraints": [own, other]}), "Deployment")
+    selector = {"matchLabels": deployment["spec"]["selector"]["matchLabels"]}
+    assert deployment["spec"]["template"]["spec"]["topologySpreadConstraints"] == [
+        {**own, "labelSelector": selector},
+        other,
+    ]
+
+
+@pytest.mark.parametrize(("enabled", "strategy"), [(False, "Recreate"), (True, "RollingUpdate")])
+def test_without_an_election_two_never_run_side_by_side(helm: Helm, enabled: bool, strategy: str) -> None:
+    documents = helm.render("default", {"leaderElection": {"enabled": enabled}})
+    (deployment,) = pick(documents, "Deployment")
+    assert deployment["spec"]["strategy"]["type"] == strategy
+    assert ("CRONIX_LEASE" in env(documents)) is enabled
+    names = {role["metadata"]["name"] for role in pick(documents, "Role")}
+    assert names == ({"cx-cronix-operator-lease"} if enabled else set())
+    if enabled:
+        (role,) = pick(documents, "Role")
+        assert role["rules"][1]["resourceNames"] == [env(documents)["CRONIX_LEASE"]]
 
 
 def test_the_network_policy_selects_the_operator_s_pod(helm: Helm) -> None:

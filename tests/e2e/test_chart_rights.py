@@ -98,19 +98,25 @@ def test_rights_when_the_whole_cluster_is_watched(rights: Rights, tenant: str) -
     """T2, T10: the golden list, from the API server's own mouth."""
     rights.install({})
     assert rights.listed(tenant) == WATCHED | SECRETS
-    assert rights.listed(rights.home) == WATCHED | SECRETS | LEASES
+    assert rights.listed(rights.home) == WATCHED | SECRETS
+
+
+def test_rights_on_a_lease_come_with_the_election_only(rights: Rights, tenant: str) -> None:
+    rights.install({"watch": {"mode": "namespaces", "namespaces": [tenant]}, "leaderElection": {"enabled": True}})
+    assert rights.listed(rights.home) == LEASES
+    assert rights.listed(tenant) == WATCHED | SECRETS
 
 
 def test_rights_without_secrets(rights: Rights, tenant: str) -> None:
     rights.install({"rbac": {"secrets": "none"}})
     assert rights.listed(tenant) == WATCHED
-    assert rights.listed(rights.home) == WATCHED | LEASES
+    assert rights.listed(rights.home) == WATCHED
 
 
 def test_rights_with_the_secrets_of_one_namespace(rights: Rights, tenant: str) -> None:
     rights.install({"rbac": {"secrets": "namespaces", "secretsNamespaces": [tenant]}})
     assert rights.listed(tenant) == WATCHED | SECRETS
-    assert rights.listed(rights.home) == WATCHED | LEASES
+    assert rights.listed(rights.home) == WATCHED
     assert rights.listed("kube-system") == WATCHED
 
 
@@ -118,13 +124,13 @@ def test_rights_in_a_list_of_namespaces(rights: Rights, tenant: str) -> None:
     """T9: nothing outside the list, and none of the tenants' rights in the operator's own namespace."""
     rights.install({"watch": {"mode": "namespaces", "namespaces": [tenant]}})
     assert rights.listed(tenant) == WATCHED | SECRETS
-    assert rights.listed(rights.home) == LEASES
+    assert rights.listed(rights.home) == {}
     assert rights.listed("kube-system") == {}
 
 
 def test_rights_in_the_release_s_own_namespace(rights: Rights, tenant: str) -> None:
     rights.install({"watch": {"mode": "release"}})
-    assert rights.listed(rights.home) == WATCHED | SECRETS | LEASES
+    assert rights.listed(rights.home) == WATCHED | SECRETS
     assert rights.listed(tenant) == {}
 
 

@@ -23,7 +23,7 @@ from cronix_operator.core.rights import Right, Scope, judge, needed
 from cronix_operator.edges.access import AccessReviews
 from cronix_operator.edges.api import Reply
 from cronix_operator.edges.health import HealthServer
-from cronix_operator.life import live
+from cronix_operator.life import NoLock, live
 from cronix_operator.preflight import Preflight
 from cronix_operator.settings import read_settings
 from operator_fakes.builders import make_app
@@ -192,7 +192,7 @@ async def test_serving_begins_anew_with_what_can_be_watched_then() -> None:
         await stop.wait()
         return True
 
-    await asyncio.wait_for(live(stage.preflight, serve), 5)
+    await asyncio.wait_for(live(stage.preflight, NoLock(), serve), 5)
     assert served == [("a",), ("a", "b")]
     assert len(asyncio.all_tasks()) == 1, "nothing is left running"
 
@@ -203,7 +203,43 @@ async def test_a_failure_while_serving_ends_the_process_with_its_reason() -> Non
         raise RuntimeError("the watcher died")
 
     with pytest.raises(RuntimeError, match="the watcher died"):
-        await live(Stage(BOTH).preflight, serve)
+        await live(Stage(BOTH).preflight, NoLock(), serve)
+
+
+class Lock:
+    """Somebody else takes the lease from the first stretch of serving; keeps a diary."""
+
+    def __init__(self) -> None:
+        self.diary: list[str] = []
+
+    def fence(self) -> None:
+        pass
+
+    async def until_won(self) -> None:
+        self.diary.append("won")
+
+    async def until_lost(self) -> None:
+        if self.diary.count("won") > 1:
+            await asyncio.Event().wait()
+
+    async def release(self) -> None:
+        self.diary.append("released")
+
+
+@in_loop
+async def test_who_loses_the_lease_stops_serving_and_stands_by_again() -> None:
+    """Given back only after serving has ended: the next holder meets no write of ours."""
+    lock = Lock()
+
+    async def serve(namespaces: tuple[str, ...], stop: asyncio.Event) -> bool:
+        if lock.diary.count("won") == 2:
+            return False  # SIGTERM
+        await stop.wait()
+        lock.diary.append("stopped")
+        return True
+
+    await asyncio.wait_for(live(Stage(BOTH).preflight, lock, serve), 5)
+    assert lock.diary == ["won", "stopped", "released", "won", "released"]
 
 
 def test_leases_are_needed_only_with_an_election_and_then_they_are_vital() -> None:

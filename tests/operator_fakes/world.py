@@ -18,11 +18,13 @@ from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.cluster import KubernetesCluster
 from cronix_operator.edges.inputs import Inputs
 from cronix_operator.edges.metrics import MeasuredSource, Metrics
+from cronix_operator.pace import Pace
 from cronix_operator.probe import Chance
 from cronix_operator.reconcile import Ports
 from operator_fakes.builders import LIMITS, NAMESPACE, ZONES, app_body, at
 from operator_fakes.memory_api import MemoryApi, Object
 
+ROLLS_PER_SECOND = 5
 KEY = "canary-key-0123456789abcdef0123456789abcdef"
 RANDOM_KEY = "nobody-has-this-key-0123456789abcdef"
 GONE = Waiting("FetchFailed", "fetching http://billing.shop.svc:8080/: connection refused")
@@ -102,7 +104,15 @@ class World:
         self.metrics = Metrics()
         source = MeasuredSource(self.site, self.metrics, lambda: self.now().monotonic)
         self.controller = Controller(
-            Ports(inputs, source, cluster, self.limits, ZONES, Chance(b"salt", lambda: RANDOM_KEY)),
+            Ports(
+                inputs,
+                source,
+                cluster,
+                self.limits,
+                ZONES,
+                Chance(b"salt", lambda: RANDOM_KEY),
+                Pace(ROLLS_PER_SECOND),
+            ),
             cluster,
             self.events,
             self.metrics,

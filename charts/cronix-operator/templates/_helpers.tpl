@@ -133,3 +133,17 @@ namespaces
   name: {{ include "cronix-operator.serviceAccountName" . }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
+
+{{- /* Values that do not go together, told before anything is installed. */}}
+{{- define "cronix-operator.check" -}}
+{{- $election := .Values.leaderElection }}
+{{- if and (gt (int .Values.replicaCount) 1) (not $election.enabled) }}
+{{- fail (printf "replicaCount is %d, but leaderElection.enabled is false, so all of them would work at once: set leaderElection.enabled to true, or replicaCount to 1" (int .Values.replicaCount)) }}
+{{- end }}
+{{- if and .Values.podDisruptionBudget.enabled (le (int .Values.replicaCount) (int .Values.podDisruptionBudget.minAvailable)) }}
+{{- fail (printf "podDisruptionBudget.minAvailable is %d and replicaCount is %d, so no node could be drained: raise replicaCount, or set podDisruptionBudget.enabled to false" (int .Values.podDisruptionBudget.minAvailable) (int .Values.replicaCount)) }}
+{{- end }}
+{{- if not (and (gt (int $election.leaseDurationSeconds) (int $election.renewDeadlineSeconds)) (gt (int $election.renewDeadlineSeconds) (int $election.retryPeriodSeconds))) }}
+{{- fail "leaderElection.leaseDurationSeconds must be more than renewDeadlineSeconds, and that more than retryPeriodSeconds" }}
+{{- end }}
+{{- end }}

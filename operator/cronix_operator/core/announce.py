@@ -25,7 +25,7 @@ def announce(outcome: Outcome | ReconcileError) -> list[Announcement]:
     """The Events of one walk, at most ten: what was written and why, what was refused, what waits for a person."""
     if isinstance(outcome, ReconcileError):
         return [Announcement("Warning", outcome.reason, outcome.message)]
-    events = _applied(outcome) + _repairs(outcome)
+    events = _applied(outcome) + _rolled(outcome) + _repairs(outcome)
     if outcome.source_fault is not None:
         events.append(Announcement("Warning", outcome.source_fault.reason, outcome.source_fault.message))
     for fault in (*outcome.faults, *outcome.refused):
@@ -36,7 +36,7 @@ def announce(outcome: Outcome | ReconcileError) -> list[Announcement]:
 
 
 def _applied(outcome: Outcome) -> list[Announcement]:
-    made = [d.change for d in outcome.done if d.fault is None and d.change.reason != "Drifted"]
+    made = [d.change for d in outcome.done if d.fault is None and d.change.reason not in {"Drifted", "SignerRolled"}]
     if not made:
         return []
     counts: Counter[str] = Counter("adopt" if change.reason == "Adopted" else change.verb for change in made)
@@ -50,6 +50,17 @@ def _applied(outcome: Outcome) -> list[Announcement]:
     text = ", ".join(f"{counts[verb]} {word}" for verb, word in words.items() if counts[verb])
     names = ", ".join(change.name for change in made[:3]) + ("…" if len(made) > 3 else "")
     return [Announcement("Normal", "ManifestApplied", f"{text} ({names}) for {outcome.digest[:19]}")]
+
+
+def _rolled(outcome: Outcome) -> list[Announcement]:
+    """One Event for the whole app, with the last of its CronJobs."""
+    rolled = [d.change.desired for d in outcome.done if d.fault is None and d.change.reason == "SignerRolled"]
+    if not rolled or rolled[-1] is None or outcome.rolling or outcome.refused:
+        return []
+    image = rolled[-1].body["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"]
+    count = len(outcome.in_step)
+    text = f"all {count} CronJobs run the signer {image} now; nothing else about them has changed"
+    return [Announcement("Normal", "SignerRolled", text)]
 
 
 def _repairs(outcome: Outcome) -> list[Announcement]:

@@ -35,6 +35,7 @@ class Limits:
     signer_image: str
     signer_image_pull_policy: str = "IfNotPresent"
     max_cron_jobs_per_app: int = 512
+    ca_config_map: tuple[str, str] | None = None  # name and key, in the namespace of each CronixApp
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -255,10 +256,14 @@ class Hold:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
+    """`rolling`: CronJobs that are as declared but for the signer's image, and whose turn comes later."""
+
     changes: tuple[Change, ...]
     unchanged: tuple[tuple[DesiredCronJob, KubeObject], ...]
     holds: tuple[Hold, ...]
     conflicts: tuple[JobFault, ...]
+    rolling: tuple[tuple[DesiredCronJob, KubeObject], ...] = ()
+    roll_wait_seconds: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class Outcome:
     """`in_step`: every CronJob that is as desired now. `faults`: cannot be made. `refused`: the server said no.
 
     `warnings`: abnormal-true conditions as type → (reason, message). `retry_after_seconds`: the earliest time at which
-    another walk is needed although nothing happens, or None.
+    another walk is needed although nothing happens, or None. `rolling`: how many wait for a new signer image.
     """
 
     digest: str
@@ -36,6 +36,7 @@ class Outcome:
     warnings: Mapping[str, tuple[str, str]]
     pending_prune: int
     retry_after_seconds: float | None
+    rolling: int = 0
 
 
 def conclude(
@@ -43,7 +44,7 @@ def conclude(
 ) -> Outcome:
     """The Outcome of a walk whose plan was executed with these results."""
     before = memory.good
-    in_step = [*plan.unchanged]
+    in_step = [*plan.unchanged, *plan.rolling]
     in_step += [(d.change.desired, d.live) for d in results if d.change.desired and d.live and d.fault is None]
     failed = [d.fault for d in results if d.fault is not None]
     # A name that somebody else holds shows at the write when his object has none of our labels; a person must decide.
@@ -51,6 +52,7 @@ def conclude(
     refused = tuple(fault for fault in failed if fault.reason != "NameConflict")
     waits = [hold.retry_after_seconds for hold in plan.holds if hold.retry_after_seconds is not None]
     waits += [REFUSED_RETRY_SECONDS] if refused else []
+    waits += [plan.roll_wait_seconds] if plan.roll_wait_seconds is not None else []
     waits += [10.0 for d in results if d.change.verb == "suspend"]
     return Outcome(
         digest=settled.good.digest,
@@ -64,6 +66,7 @@ def conclude(
         warnings=_warnings(memory, plan, verdict),
         pending_prune=sum(hold.reason in {"PruneBlocked", "PruneUnconfirmed", "RunActive"} for hold in plan.holds),
         retry_after_seconds=min(waits, default=None),
+        rolling=len(plan.rolling),
     )
 
 
@@ -96,6 +99,7 @@ def remember(memory: Memory, settled: Settled, plan: Plan, results: Sequence[Don
     kept = {hold.name for hold in plan.holds} | {done.change.name for done in results if done.fault is not None}
     # An owner reference that somebody falsified reads as a conflict until garbage collection takes the object.
     kept |= {naming.cron_job_name(settled.good.manifest.app, c.job, c.index or 0) for c in plan.conflicts}
+    kept |= {want.name for want, _ in plan.rolling}
     pairs = {name: known for name, known in memory.pairs.items() if name in kept}
     pairs |= {want.name: _known(want, live) for want, live in plan.unchanged}
     repairs = {

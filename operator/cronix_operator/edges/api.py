@@ -50,7 +50,8 @@ class Reply:
 class ApiServer:
     """One connection pool to the API server. `async with` it; requests never raise for a status, only for no answer.
 
-    `requested` is told of each request: method, path, HTTP status or None without an answer.
+    `requested` is told of each request: method, path, HTTP status or None without an answer. `fence` is called right
+    before each request that writes, each repetition too, and raises where it must not be sent.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class ApiServer:
         kubeconfig: str | None = None,
         context: str | None = None,
         requested: Callable[[str, str, int | None], None] = lambda _method, _path, _status: None,
+        fence: Callable[[], None] = lambda: None,
     ) -> None:
         self._kubeconfig = kubeconfig
         self._context = context
         self._requested = requested
+        self._fence = fence
         self.namespace = "default"  # what the kubeconfig's context names
         self._seats = asyncio.Semaphore(CONCURRENT_REQUESTS)
         self._configuration = client.Configuration()
@@ -124,6 +127,8 @@ class ApiServer:
         assert self._client is not None, "ApiServer is used inside `async with`"  # noqa: S101  # a programming error
         headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": "cronix-operator"}
         headers |= await self._credentials()
+        if method != "GET":
+            self._fence()
         try:
             response = await self._client.rest_client.request(  # type: ignore[no-untyped-call]  # the client library ships no types for it
                 method, url, headers=headers, body=body, _request_timeout=REQUEST_TIMEOUT_SECONDS
