@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,11 @@ import pytest
 
 from e2e.chart_helpers import CHART
 from e2e.chart_helpers import Helm as ChartHelm
-from e2e.conftest import SYSTEM_NAMESPACE
 from e2e.e2e_helpers import Kubectl, Place, cronix_app, job, manifest, wait_until
 
 pytestmark = pytest.mark.disruptive
 
 ACCOUNT = "cx-cronix-operator"
-
-
-@pytest.fixture(scope="module")
-def quiet(kubectl: Kubectl, install_operator: Callable[[], None]) -> Iterator[None]:
-    """The operator of the whole cluster is away: what happens to a CronixApp is the doing of the one under test."""
-    install_operator()
-    deployment = ("-n", SYSTEM_NAMESPACE, "scale", "deployment/cronix-cronix-operator")
-    kubectl(*deployment, "--replicas=0")
-    pods = ("-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/name=cronix-operator", "-o", "json")
-    wait_until(lambda: not kubectl(*pods)["items"], 60, "the operator is gone")
-    yield
-    kubectl(*deployment, "--replicas=1")
 
 
 class Operator:
@@ -140,7 +127,7 @@ def test_in_its_own_namespace_it_works_and_leaves_others_alone(operator_here: Op
     operator_here.install(watch={"mode": "release"})
     wait_works(home)
     assert operator_here.readiness() == (200, "ok\n")
-    assert "observedGeneration" not in other.get("cxa", "shop").get("status", {}), "nobody has looked at it"
+    assert other.get("cxa", "shop").get("status", {}).get("observedGeneration", -1) == -1, "nobody has looked at it"
     assert other.names("cronjobs") == set()
 
 
@@ -212,13 +199,17 @@ def test_without_any_right_it_waits_says_so_and_starts_when_they_are_granted(
     operator_here: Operator, spaces: list[Place]
 ) -> None:
     """No crash loop, silent or not: the same process waits, and names each missing right where people look."""
-    _, tenant, _ = spaces
+    home, tenant, _ = spaces
     tenant.apply(app())
     operator_here.install(waits=False, rbac={"create": False})
     status, told = operator_here.readiness()
     assert status == 503
     for words in ("get, list, watch, create, update, delete cronjobs.batch", "get secrets", "in the cluster"):
         assert words in told
+
+    asked = operator_here.helm.run("test", "cx", "--namespace", home.namespace, "--logs", "--timeout=40s")
+    assert asked.returncode != 0
+    assert "the operator may not" in asked.stdout + asked.stderr
 
     operator_here.install(waits=False)
     # The Deployment is the same, so the pod is.
