@@ -32,7 +32,7 @@ def show(session: Session, kind: str, checks: Sequence[Check]) -> int:
     else:
         width = max((len(check.name) for check in checks), default=0)
         for check in checks:
-            lines = session.screen.wrapped(check.text, width + 4)
+            lines = session.screen.wrapped(check.text.partition("\n")[0], width + 4)
             session.screen.line(_SIGNS[check.verdict], f" {check.name.ljust(width)}  {lines[0]}")
             for line in lines[1:]:
                 session.screen.line(" " * (width + 4), line)

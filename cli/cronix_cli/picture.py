@@ -149,7 +149,8 @@ def _seen(
     told = recall(uid, row).last
     if told is not None and told.job_name not in {run.job_name for run in runs}:
         runs.append(told)
-    runs.sort(key=lambda run: run.slot or run.created, reverse=True)
+    # By their Jobs, not by their slots: a backfill is news, however old its slot.
+    runs.sort(key=lambda run: (run.created, run.job_name), reverse=True)
     return Seen(line, row, tuple(runs), under_way)
 
 

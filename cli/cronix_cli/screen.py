@@ -45,7 +45,11 @@ class Screen:
             self.line(*row)
 
     def paragraph(self, text: str, indent: str = "") -> None:
-        """A sentence, wrapped."""
+        """A sentence, wrapped; a text of several lines as it stands, for it holds what a person is to paste."""
+        if "\n" in text:
+            for line in text.split("\n"):
+                self.line(printable(line))
+            return
         for line in wrapped(printable(text), self.width, indent):
             self.line(line)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import collections
+
 import pytest
 
 from cli.cli_helpers import Kube, Told, call
 from cli.cli_world import shop
+from cronix_cli.__main__ import SECTIONS
 
 
 def _with(kube: Kube, *changes: str) -> Kube:
@@ -98,3 +101,10 @@ def test_a_mistake_is_answered_with_what_to_type_instead(
     assert told.code == code, said
     assert [word for word in words if word not in said] == [], said
     assert "Traceback" not in said
+
+
+def test_each_command_has_three_of_them() -> None:
+    """A new command brings its own."""
+    counts = collections.Counter(line.split()[0] for line, *_ in MISTAKES)
+    names = [name for section in SECTIONS.values() for name in section]
+    assert [name for name in names if counts[name] < 3] == []

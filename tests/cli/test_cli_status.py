@@ -136,3 +136,22 @@ def test_a_run_that_does_not_start_is_told_with_its_cause(kube: Kube) -> None:
     assert problem["reason"] == "NeverStarted"
     for command in ("status", "doctor", "report"):
         assert "ImagePullBackOff" in call(command, kube=kube).out, command
+
+
+def test_the_last_run_is_the_one_made_last_whatever_its_slot(kube: Kube) -> None:
+    """A slot that failed and was sent again by hand: the second word counts, and the row of failures is over."""
+    name = run_of(kube, SETTLE, "2026-11-24T01:00:00Z", name=f"{SETTLE}-b29924700", by_hand=True, manual=False)
+    kube.objects["jobs", NAMESPACE, name]["metadata"]["creationTimestamp"] = "2026-11-24T09:55:00Z"
+    job = _jobs(kube)["billing/settle-invoices/0"]
+    assert (job["lastRun"]["outcome"], job["lastRun"]["slot"]) == ("Succeeded", "2026-11-24T01:00:00Z")
+    assert job["consecutiveFailures"] == 0
+
+
+def test_a_message_that_is_to_be_pasted_is_not_wrapped(kube: Kube) -> None:
+    """The operator's advice on a missing right is a here-document: it must run as it is shown."""
+    advice = "grant it: kubectl apply -f - <<'EOF'\n" + "{" + "x" * 100 + "}\nEOF"
+    ready = kube.objects["cronixapps", NAMESPACE, "shipping"]["status"]["conditions"][0]
+    ready |= {"status": "False", "reason": "Forbidden", "message": advice}
+    told = call("status", "shipping", kube=kube, width=80)
+    assert advice in told.out
+    assert "x" * 100 not in call("doctor", kube=kube, width=80).out

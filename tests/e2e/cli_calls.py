@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cronix_cluster.paths import Paths
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -43,3 +45,16 @@ class Program:
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=240)
         assert "Traceback" not in done.stderr, done.stderr
         return Said(done.returncode, done.stdout, done.stderr)
+
+
+def plugin_folder(folder: Path, kubeconfig: Path) -> dict[str, str]:
+    """Put the console scripts into a folder, and the environment in which `kubectl cronix` finds them."""
+    for name, module in (("kubectl-cronix", "__main__"), ("kubectl_complete-cronix", "complete")):
+        script = folder / name
+        script.write_text(f"#!{sys.executable}\nfrom cronix_cli.{module} import program\nprogram()\n")
+        script.chmod(0o755)
+    return {
+        "KUBECONFIG": str(kubeconfig),
+        "PATH": f"{folder}:{Paths().bin}:{os.environ['PATH']}",
+        "PYTHONPATH": ":".join(str(ROOT / part) for part in ("spec", "operator", "cli")),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from datetime import datetime
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from cronix_protocol.runid import run_id
-from e2e.cli_calls import Program
+from e2e.cli_calls import Program, plugin_folder
 from e2e.e2e_helpers import Place, Puppet, cronix_app, job, manifest, wait_until
 
 ONCE = {"policy": {"retries": {"max_attempts": 1, "min_seconds": 1, "max_seconds": 1}}}
@@ -147,18 +148,7 @@ def test_a_missing_right_is_told_and_nothing_is_created(
 
 def test_kubectl_finds_the_plugin(shop: Puppet, kubeconfig: Path, place: Place, tmp_path: Path) -> None:
     """`kubectl cronix …` and the Tab key, by the console scripts under the names that kubectl looks for."""
-    import os
-    import sys
-
-    from cronix_cluster.paths import Paths
-    from e2e.cli_calls import ROOT
-
-    for name, module in (("kubectl-cronix", "__main__"), ("kubectl_complete-cronix", "complete")):
-        script = tmp_path / name
-        script.write_text(f"#!{sys.executable}\nfrom cronix_cli.{module} import program\nprogram()\n")
-        script.chmod(0o755)
-    env = {**os.environ, "KUBECONFIG": str(kubeconfig), "PATH": f"{tmp_path}:{Paths().bin}:{os.environ['PATH']}"}
-    env["PYTHONPATH"] = ":".join(str(ROOT / part) for part in ("spec", "operator", "cli"))
+    env = {**os.environ, **plugin_folder(tmp_path, kubeconfig)}
 
     def kubectl(*arguments: str) -> str:
         return subprocess.run(["kubectl", *arguments], env=env, capture_output=True, text=True, check=True).stdout

@@ -176,7 +176,8 @@ def _app(app: AppSeen, now: datetime) -> list[Check]:
         ]
     checks = []
     if ready.get("status") != "True":
-        checks.append(Check("bad", name, f"{ready.get('reason')}: {ready.get('message')}"))
+        text = f"{ready.get('reason')}: {ready.get('message')}"
+        checks.append(Check("bad", name, text, f"kubectl cronix status {app.name}{scope}"))
     for condition in app.status.get("conditions") or []:
         kind = condition.get("type")
         if kind not in {"Ready", "Stalled", "Reconciling", "JobsInvalid"} and condition.get("reason") != ready.get(

@@ -137,12 +137,14 @@ def _headline(session: Session, app: AppSeen, now: datetime) -> None:
     count = len(app.jobs)
     parts = [f"{count} CronJob{'' if count == 1 else 's'}"]
     manifest = app.status.get("manifest") or {}
-    if manifest.get("hash"):
-        parts.append(f"manifest {str(manifest['hash'])[:13]}")
     if (fetched := parsed(manifest.get("lastFetchTime"))) is not None:
         parts.append(f"read {ago(fetched, now)}")
     if app.suspended:
         verdict += ", suspended"
+    if manifest.get("hash"):
+        digest = f"manifest {str(manifest['hash'])[:13]}"
+        room = None if screen.width is None else screen.width - len("  ".join([name, verdict, digest, *parts]))
+        parts[1:1] = [digest] if room is None or room >= 0 else []
     screen.line(Cell(name, "cyan"), "  ", Cell(verdict, "green" if good else "red"), "  " + "  ".join(parts))
     if ready.get("reason") not in {"Succeeded", "JobsInvalid", "Suspended"}:
         screen.paragraph(str(ready.get("message", "")), "  ")
