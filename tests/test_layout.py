@@ -210,6 +210,7 @@ def test_a_planted_framework_is_seen(planted: str, seen: list[str]) -> None:
         ("kopf", {"handlers.py"}),
         ("kubernetes", {"edges/api.py"}),
         ("httpx", {"edges/source.py"}),
+        ("prometheus_client", {"edges/metrics.py"}),
     ],
 )
 def test_a_library_has_one_home_in_the_operator(library: str, homes: set[str]) -> None:

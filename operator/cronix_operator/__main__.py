@@ -54,7 +54,7 @@ def configure_logging(settings: Settings) -> None:
 
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM. Health and metrics are there from the first moment, so a wait for rights can be seen."""
-    metrics = Metrics(started=read_clocks().utc.timestamp(), version=settings.version, per_job=settings.metrics_per_job)
+    metrics = Metrics(version=settings.version, per_job=settings.metrics_per_job)
     # Looking at rights and renewing the lease must neither queue behind the work nor be stopped by the work's fence.
     async with ApiServer(settings.kubeconfig, requested=metrics.requested) as own:
         lock = lock_of(settings, own)

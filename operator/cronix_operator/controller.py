@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cronix_operator.core import naming
@@ -23,9 +23,10 @@ from cronix_operator.core.model import App, KubeObject, Now, Subject
 from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.render import spec_hash
 from cronix_operator.core.runstatus import overlaid
-from cronix_operator.core.samples import app_samples, corrected_and_pruned, job_samples, status_samples
+from cronix_operator.core.samples import Sample, log_samples, status_samples
 from cronix_operator.core.settle import Answer, after_attempt
 from cronix_operator.core.status import may_wait, patch_for, refused, summarize
+from cronix_operator.measure import tell_walk
 from cronix_operator.ports import EventPort, Key, MetricsPort, RunEnded, StatusPort
 from cronix_operator.reconcile import Ports, ask, reconcile
 from cronix_operator.runwatch import RunWatch
@@ -104,6 +105,12 @@ class Controller:
     def depth(self) -> int:
         """How many apps are due and wait for a worker."""
         return self._queue.depth()
+
+    def run_samples(self) -> Iterator[Sample]:
+        """The gauges that speak of runs, of all apps, as of now."""
+        for key, tenant in self._tenants.items():
+            for origin, log in self.runs.told(tenant.subject):
+                yield from log_samples((*key, origin.job, str(origin.index)), log)
 
     def saw_app(self, body: Mapping[str, Any], *, deleted: bool) -> None:
         """A CronixApp appeared, changed or went. When it goes, garbage collection takes its CronJobs."""
@@ -262,7 +269,7 @@ class Controller:
     ) -> str | None:
         now = self._now()
         status = summarize(app, tenant.memory, outcome, tenant.status, now.utc, self.runs.logs(app.subject))
-        self._measure(app, tenant, outcome, status, now)
+        tell_walk(self._metrics, app, tenant.memory, outcome, {**tenant.status, **status}, now.utc)
         patch = patch_for(status, tenant.status)
         if patch is not None and self._pause(tenant) > 0 and may_wait(patch["status"], tenant.status):
             self._queue.add(app.key, self._pause(tenant))
@@ -283,15 +290,6 @@ class Controller:
             )
             await self._events.post(app.subject, event, now.utc, lambda: self._now().monotonic)
         return str(status["conditions"][0]["reason"])
-
-    def _measure(
-        self, app: App, tenant: Tenant, outcome: Outcome | ReconcileError, status: Mapping[str, Any], now: Now
-    ) -> None:
-        """Before the write of status: the API server's refusal must not keep the numbers from telling it."""
-        self._metrics.set_app(app.key, app_samples(app, tenant.memory, {**tenant.status, **status}))
-        if isinstance(outcome, Outcome):
-            self._metrics.set_jobs(app.key, job_samples(app, outcome, now.utc))
-            self._metrics.wrote(app.key, *corrected_and_pruned(outcome))
 
     async def _refuse(self, key: Key, tenant: Tenant, fault: Stalled, now: Now) -> None:
         """An unreadable spec: say so; nothing else can be done until it is edited."""

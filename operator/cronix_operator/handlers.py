@@ -77,15 +77,16 @@ class Door:
             jitter=lambda: random.uniform(-1, 1),  # noqa: S311  # spreads load, keeps no secret
             workers=settings.workers,
             resync_seconds=settings.resync_seconds,
+            ended=self._metrics.ran,
         )
-        self._metrics.watch(self.controller.depth, self._last_turn)
+        self._metrics.watch(self.controller.depth, self._last_turn, self.controller.run_samples)
         self.controller.start()
 
     async def close(self) -> None:
         """Stop the workers."""
         if self.controller is not None:
             await self.controller.stop()
-        self._metrics.forget_all()  # the next stretch meets those that are still there
+        self._metrics.rest()
 
     @property
     def ill(self) -> str:

@@ -9,6 +9,7 @@ more Jobs than history limits leave.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from datetime import datetime
 
 from cronix_operator.core.announce import Announcement
@@ -17,7 +18,7 @@ from cronix_operator.core.jobfacts import JobFacts, PodFacts, parse_job, parse_p
 from cronix_operator.core.model import KubeObject
 from cronix_operator.core.runlog import CronFacts, Log, Seen, advance, cron_facts, first_log, stuck_text
 from cronix_operator.core.runnews import paced
-from cronix_operator.core.runs import Run
+from cronix_operator.core.runs import Origin, Run
 
 Key = tuple[str, str]
 MAX_JOBS_PER_CRON_JOB = 300
@@ -162,6 +163,12 @@ class RunBook:
     def logs(self, namespace: str, app_uid: str) -> dict[str, Log]:
         """The logs of an app by UID of the CronJob."""
         return {key[1]: self._logs[key] for key in self._owned.get((namespace, app_uid), ()) if key in self._logs}
+
+    def told(self, namespace: str, app_uid: str) -> Iterator[tuple[Origin, Log]]:
+        """The logs of an app with whose they are."""
+        for key in self._owned.get((namespace, app_uid), ()):
+            if key in self._logs:
+                yield self._cron_jobs[key].origin, self._logs[key]
 
     def forget_app(self, namespace: str, app_uid: str) -> None:
         """The CronixApp is gone; its CronJobs follow."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from cronix_operator.core.announce import Announcement
 from cronix_operator.core.errors import ReconcileError
 from cronix_operator.core.model import KubeObject, Now, Subject
 from cronix_operator.core.runlog import Log
+from cronix_operator.core.runs import Origin
 from cronix_operator.ports import EventPort, Host, JobPort, Key, RunEnded
 from cronix_operator.runbook import RunBook
 from cronix_operator.workqueue import WorkQueue
@@ -73,6 +74,10 @@ class RunWatch:
     def logs(self, subject: Subject) -> dict[str, Log]:
         """What is known of an app's runs, by UID of their CronJob."""
         return self._book.logs(subject.namespace, subject.uid)
+
+    def told(self, subject: Subject) -> Iterator[tuple[Origin, Log]]:
+        """What is known of an app's runs, with the job and schedule that they are of."""
+        return self._book.told(subject.namespace, subject.uid)
 
     def _due(self, key: Key | None) -> None:
         if key is not None:

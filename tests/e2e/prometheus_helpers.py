@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,7 @@ import yaml
 
 from cronix_cluster.paths import cache_folder
 from e2e.chart_helpers import CHART, Helm, pick
+from e2e.conftest import SYSTEM_NAMESPACE, Kubectl
 from e2e.e2e_helpers import wait_until
 
 PROGRAMS = ("prometheus", "promtool")
@@ -67,6 +69,39 @@ def promtool(*arguments: str, stdin: str | None = None) -> subprocess.CompletedP
     """Run promtool."""
     command = [programs()["promtool"], *arguments]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+
+
+def operator_targets(kubectl: Kubectl, namespace: str = SYSTEM_NAMESPACE, release: str = "cronix") -> list[str]:
+    """Where the pods of an operator serve metrics, as their Service says."""
+    selector = f"app.kubernetes.io/name=cronix-operator,app.kubernetes.io/instance={release}"
+    (service,) = kubectl("-n", namespace, "get", "services", "-l", selector, "-o", "json")["items"]
+    port = next(p["port"] for p in service["spec"]["ports"] if p["name"] == "metrics")
+    pods = kubectl("-n", namespace, "get", "pods", "-l", selector, "-o", "json")["items"]
+    running = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp") and pod["status"].get("podIP")]
+    return [f"{pod['status']['podIP']}:{port}" for pod in running]
+
+
+def scrape(address: str) -> str:
+    """What is served at an address now."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as response:
+        assert response.headers["Content-Type"].startswith("text/plain")
+        return str(response.read().decode())
+
+
+def samples(text: str, name: str, namespace: str) -> dict[tuple[str, str], float]:
+    """The values of one metric about jobs of a namespace, by the job's name and the run's outcome ("" for a gauge)."""
+    found = {}
+    for line in text.splitlines():
+        if line.startswith(name + "{") and f'namespace="{namespace}"' in line:
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+            found[labels["cronix_job"], labels.get("outcome", "")] = float(line.rsplit(" ", 1)[1])
+    return found
+
+
+def run_counts(kubectl: Kubectl, namespace: str) -> dict[tuple[str, str], float]:
+    """How often each job of a namespace ended in which way, as the operator counts it; without zeros."""
+    counts = samples(scrape(operator_targets(kubectl)[0]), "cronix_runs_total", namespace)
+    return {key: number for key, number in counts.items() if number}
 
 
 def chart_rules(helm: Helm, **values: Any) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Case:
     step: str = "1m"
 
 
+LEADER = 'cronix_operator_leader{{pod="{}"}}'
 APP = 'namespace="shop",name="billing"'
 READY = f'cronix_app_condition{{{APP},type="Ready",status="True"}}'
 READ = f"cronix_app_manifest_last_success_timestamp_seconds{{{APP}}}"
@@ -41,15 +42,30 @@ SUSPENDED_JOBS = f'cronix_app_cronjobs{{{APP},state="suspended"}}'
 SUSPENDED = f"cronix_app_suspended{{{APP}}}"
 
 
+JOB = f'{APP},cronix_job="report",index="0"'
+FAILURES = f"cronix_job_consecutive_failures{{{JOB}}}"
+PERIOD = f"cronix_job_period_seconds{{{JOB}}}"
+RESTING = f"cronix_job_suspended{{{JOB}}}"
+SUCCESS = f"cronix_job_last_success_timestamp_seconds{{{JOB}}}"
+SUCCESS_EACH_HOUR = " ".join(f"{hour * 3600}x59" for hour in range(7))
+CREATED = f"cronix_job_created_timestamp_seconds{{{JOB}}}"
+MISSED = f"cronix_job_missed_slots{{{JOB}}}"
+MISSED_AT = f"cronix_job_last_missed_slot_timestamp_seconds{{{JOB}}}"
+DUPLICATES = f"cronix_run_duplicates_total{{{APP}}}"
+LATE = f'cronix_run_start_delay_seconds_bucket{{{{{APP},le="{{}}"}}}}'
+
+
 def condition(kind: str) -> str:
     return f'cronix_app_condition{{{APP},type="{kind}",status="True"}}'
 
 
 CASES = [
     Case("CronixOperatorDown", "never scraped", {"other": "1x20"}, 6, 1),
-    Case("CronixOperatorDown", "scraped, then gone", {"cronix_build_info": "1x3 stale"}, 15, 1),
-    Case("CronixOperatorDown", "restarted within five minutes", {"cronix_build_info": "1 stale _x2 1x20"}, 10, 0),
-    Case("CronixOperatorDown", "there", {"cronix_build_info": "1x20"}, 15, 0),
+    Case("CronixOperatorDown", "scraped, then gone", {"cronix_operator_leader": "1x3 stale"}, 15, 1),
+    Case("CronixOperatorDown", "restarted within five minutes", {"cronix_operator_leader": "1 stale _x2 1x20"}, 10, 0),
+    Case("CronixOperatorDown", "there", {"cronix_operator_leader": "1x20"}, 15, 0),
+    Case("CronixOperatorDown", "waits for a right", {"cronix_operator_leader": "0x20"}, 15, 1),
+    Case("CronixOperatorDown", "two replicas", {LEADER.format("a"): "0x20", LEADER.format("b"): "1x20"}, 15, 0),
     Case("CronixOperatorStalled", "stands still", {"cronix_operator_last_loop_timestamp_seconds": "0x20"}, 5, 1),
     Case("CronixOperatorStalled", "turns", {"cronix_operator_last_loop_timestamp_seconds": "0+60x20"}, 15, 0),
     Case("CronixAppNotReady", "for long", {READY: "0x30"}, 16, 1),
@@ -65,6 +81,42 @@ CASES = [
     Case("CronixJobsInvalid", "mended", {condition("JobsInvalid"): "1x5 stale"}, 15, 0),
     Case("CronixSuspendedTooLong", "eight days", {SUSPENDED_JOBS: "2x200"}, 8 * 24, 1, step="1h"),
     Case("CronixSuspendedTooLong", "six days", {SUSPENDED_JOBS: "2x144 0x100"}, 8 * 24, 0, step="1h"),
+    Case("CronixJobFailing", "each minute, three in a row", {FAILURES: "0 1 2 3x10", PERIOD: "60x20"}, 4, 1),
+    Case("CronixJobFailing", "each minute, two in a row", {FAILURES: "0 1 2x10", PERIOD: "60x20"}, 10, 0),
+    Case("CronixJobFailing", "daily, once", {FAILURES: "0 1x10", PERIOD: "86400x20"}, 2, 1),
+    Case("CronixJobFailing", "then a success", {FAILURES: "0 1 2 3 0x10", PERIOD: "86400x20"}, 6, 0),
+    Case("CronixJobFailing", "suspended", {FAILURES: "5x20", PERIOD: "60x20", RESTING: "1x20"}, 6, 0),
+    Case("CronixJobOverdue", "hourly, two hours", {SUCCESS: "0x200", PERIOD: "3600x200"}, 120, 1),
+    Case("CronixJobOverdue", "hourly, one hour", {SUCCESS: "0x200", PERIOD: "3600x200"}, 95, 0),
+    Case("CronixJobOverdue", "each hour a success", {SUCCESS: SUCCESS_EACH_HOUR, PERIOD: "3600x400"}, 350, 0),
+    Case("CronixJobOverdue", "daily, two hours", {SUCCESS: "0x200", PERIOD: "86400x200"}, 190, 0),
+    Case("CronixJobOverdue", "never a success", {CREATED: "0x200", PERIOD: "3600x200"}, 120, 1),
+    Case("CronixJobOverdue", "made a moment ago", {CREATED: "0x200", PERIOD: "3600x200"}, 60, 0),
+    Case("CronixJobOverdue", "suspended", {SUCCESS: "0x200", PERIOD: "3600x200", RESTING: "1x200"}, 190, 0),
+    Case("CronixJobOverdue", "just resumed", {SUCCESS: "0x200", PERIOD: "3600x200", RESTING: "1x150 0x50"}, 190, 0),
+    Case("CronixSlotMissed", "one more", {MISSED: "4x10 5x50"}, 12, 1),
+    Case("CronixSlotMissed", "long ago", {MISSED: "4x300", MISSED_AT: "0x300"}, 200, 0),
+    Case("CronixSlotMissed", "seen after a restart", {MISSED: "_x10 5x50", MISSED_AT: "_x10 540x50"}, 30, 1),
+    Case("CronixSlotMissed", "status forgot one", {MISSED: "5x10 4x50"}, 12, 0),
+    Case("CronixRunStuck", "for long", {condition("RunStuck"): "1x20"}, 5, 1),
+    Case("CronixRunStuck", "it got on", {condition("RunStuck"): "1x1 stale"}, 5, 0),
+    Case(
+        "CronixRunLate",
+        "two minutes",
+        {LATE.format("60"): "0x90", LATE.format("300"): "0+1x90", LATE.format("+Inf"): "0+1x90"},
+        60,
+        1,
+    ),
+    Case(
+        "CronixRunLate",
+        "a second",
+        {LATE.format("1"): "0+1x90", LATE.format("60"): "0+1x90", LATE.format("+Inf"): "0+1x90"},
+        60,
+        0,
+    ),
+    Case("CronixDuplicateFire", "one", {DUPLICATES: "0x10 1x20"}, 12, 1),
+    Case("CronixDuplicateFire", "none", {DUPLICATES: "0x30"}, 20, 0),
+    Case("CronixDuplicateFire", "restarted", {DUPLICATES: "3x200 0x100"}, 280, 0),
 ]
 
 

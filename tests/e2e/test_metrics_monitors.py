@@ -132,6 +132,15 @@ def test_a_monitor_finds_the_port_that_the_operator_serves(helm: Helm, kind: str
     assert chosen <= target["metadata"]["labels"].items()
 
 
+def test_a_network_policy_opens_the_metrics_port_only_where_asked(helm: Helm) -> None:
+    """The names of jobs are nobody's business who was not let in."""
+    shut = pick(helm.render("default", {"networkPolicy": {"enabled": True}}), "NetworkPolicy")
+    assert [rule["ports"] for policy in shut for rule in policy["spec"]["ingress"]] == [[{"port": "health"}]]
+    policies = pick(helm.render("default", OBJECTS["NetworkPolicy"]), "NetworkPolicy")
+    (rule,) = next(p["spec"]["ingress"] for p in policies if p["metadata"]["name"].endswith("-metrics"))
+    assert rule == {"ports": [{"port": "metrics"}], "from": [{"namespaceSelector": {}}]}
+
+
 def test_without_metrics_there_is_no_port(helm: Helm) -> None:
     documents = helm.render("default", {"metrics": {"enabled": False}})
     (deployment,) = pick(documents, "Deployment")

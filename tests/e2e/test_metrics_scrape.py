@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ import pytest
 
 from crd.crd_helpers import ROOT
 from e2e.chart_helpers import Helm
-from e2e.conftest import SYSTEM_NAMESPACE, Kubectl
+from e2e.conftest import Kubectl
 from e2e.e2e_helpers import Place, Puppet, cronix_app, job, manifest, wait_until
-from e2e.prometheus_helpers import Server, chart_rules, dashboard, prometheus, promtool
+from e2e.prometheus_helpers import Server, chart_rules, dashboard, operator_targets, prometheus, promtool, scrape
 
 # One Prometheus and one app for all of them.
 pytestmark = pytest.mark.xdist_group(__name__)
@@ -33,36 +32,25 @@ def site(kubectl: Kubectl, images: dict[str, str], operator: None) -> Iterator[P
     kubectl("create", "namespace", name)
     place = Place(kubectl, name)
     puppet = Puppet(place, images["cronix-example"], key=secrets.token_hex(32))
-    puppet.serve(manifest("billing", job("tick"), job("report", "0 9 * * 1-5")))
+    puppet.serve(manifest("billing", job("tick"), job("report", "0 9 1 1 *")))
     place.apply(cronix_app("billing"))
     place.wait_ready("billing")
     yield place
     kubectl("delete", "namespace", name, "--wait=false")
 
 
-def targets(kubectl: Kubectl) -> list[str]:
-    """Where the operator's pods serve metrics, as their Service says."""
-    selector = "app.kubernetes.io/instance=cronix"
-    (service,) = kubectl("-n", SYSTEM_NAMESPACE, "get", "services", "-l", selector, "-o", "json")["items"]
-    port = next(p["port"] for p in service["spec"]["ports"] if p["name"] == "metrics")
-    pods = kubectl("-n", SYSTEM_NAMESPACE, "get", "pods", "-l", selector, "-o", "json")["items"]
-    running = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp") and pod["status"].get("podIP")]
-    return [f"{pod['status']['podIP']}:{port}" for pod in running]
-
-
 @pytest.fixture(scope="module")
 def server(kubectl: Kubectl, site: Place, chart: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("prometheus")
-    with prometheus(folder, targets(kubectl), chart_rules(chart)) as running:
-        wait_until(lambda: running.query(f'cronix_job_suspended{{namespace="{site.namespace}"}}'), 60, "jobs' series")
+    with prometheus(folder, operator_targets(kubectl), chart_rules(chart)) as running:
+        counted = f'cronix_runs_total{{namespace="{site.namespace}",cronix_job="tick"}} > 0'
+        wait_until(lambda: running.query(counted), 90, "the first slot has run and is counted")
         yield running
 
 
 def scraped(kubectl: Kubectl) -> str:
     """What the first of the operator's pods serves."""
-    with urllib.request.urlopen(f"http://{targets(kubectl)[0]}/metrics", timeout=10) as response:
-        assert response.headers["Content-Type"].startswith("text/plain")
-        return str(response.read().decode())
+    return scrape(operator_targets(kubectl)[0])
 
 
 def documented() -> dict[str, str]:
@@ -71,9 +59,10 @@ def documented() -> dict[str, str]:
     return dict(re.findall(r"^\| `(cronix_\w+)` \| (\w+) \|", page, re.MULTILINE))
 
 
-def test_the_live_endpoint_serves_the_metrics_of_the_page_and_no_other(kubectl: Kubectl, site: Place) -> None:
+def test_the_live_endpoint_serves_the_metrics_of_the_page_and_no_other(kubectl: Kubectl, server: Server) -> None:
+    """Once a run has ended; of missed slots there are none to tell."""
     live = dict(re.findall(r"^# TYPE (\S+) (\w+)$", scraped(kubectl), re.MULTILINE))
-    assert live == documented()
+    assert {**live, "cronix_job_last_missed_slot_timestamp_seconds": "gauge"} == documented()
 
 
 def test_promtool_finds_nothing_to_say_about_the_metrics(kubectl: Kubectl, site: Place) -> None:
@@ -87,9 +76,29 @@ def test_the_namespace_of_a_series_is_the_app_s_and_not_the_operator_s(server: S
     mine = f'namespace="{site.namespace}",name="billing"'
     assert server.number(f"cronix_app_info{{{mine}}}") == 1
     assert server.number(f'cronix_app_cronjobs{{{mine},state="active"}}') == 2
-    assert server.number(f'cronix_job_period_seconds{{{mine},cronix_job="report"}}') == 3 * 86400
+    assert server.number(f'cronix_job_period_seconds{{{mine},cronix_job="report"}}') in {365 * 86400, 366 * 86400}
     assert server.query("{exported_namespace!=''}") == []
     assert server.query("{__name__=~'cronix_.+',exported_job!=''}") == []
+
+
+def test_a_run_is_told_as_it_was(server: Server, site: Place) -> None:
+    """A job of every minute that the app answers with 200: its outcome, its answer, and that it was not late."""
+    app = f'namespace="{site.namespace}",name="billing"'
+    tick = f'{app},cronix_job="tick",index="0"'
+    # Each comparison is one query, so that a run which ends just now cannot come between its two sides.
+    last = f"cronix_job_last_run_timestamp_seconds{{{tick}}} - cronix_job_last_success_timestamp_seconds{{{tick}}}"
+    assert server.number(last) == 0
+    assert server.number(f"cronix_job_consecutive_failures{{{tick}}}") == 0
+    assert server.number(f"cronix_job_missed_slots{{{tick}}}") == 0
+    runs = f'cronix_runs_total{{{tick},outcome="Succeeded"}}'
+    for same in (
+        f"cronix_run_attempts_total{{{tick}}}",
+        f'cronix_http_responses_total{{{app},code_class="2xx"}}',
+        f"cronix_run_duration_seconds_count{{{app}}}",
+        f'cronix_run_start_delay_seconds_bucket{{{app},le="60.0"}}',
+    ):
+        assert server.number(f"{same} - on (namespace, name) {runs}") == 0, same
+    assert server.query(f"cronix_runs_total{{{app},outcome!='Succeeded'}}") == []
 
 
 def queries() -> list[Any]:

@@ -16,6 +16,7 @@ import pytest
 from cronix_cluster.audit import AuditMark
 from e2e.conftest import SYSTEM_NAMESPACE, Helm
 from e2e.e2e_helpers import Kubectl, Place, Puppet, cronix_app, manifest, wait_until
+from e2e.prometheus_helpers import operator_targets, samples, scrape
 from e2e.run_scenes import by_hand, column, failed_jobs, quick, row
 
 pytestmark = pytest.mark.disruptive
@@ -114,6 +115,10 @@ def test_missing_image_and_a_controller_that_stands_still(
     wait_until(lambda: row(place, "shop", "sync").get("missedSlots"), 30, "and counted")
     missed = row(place, "shop", "sync")
     slot = datetime.fromisoformat(missed["lastMissedSlot"])
+    served = scrape(operator_targets(kubectl, place.namespace, "blind")[0])
+    told = samples(served, "cronix_job_last_missed_slot_timestamp_seconds", place.namespace)
+    assert told == {("sync", ""): slot.timestamp()}
+    assert samples(served, "cronix_job_missed_slots", place.namespace) == {("sync", ""): missed["missedSlots"]}
     assert missed["lastMissedSlot"] in text or "slots were missed" in text
     started = {body["metadata"]["name"].rsplit("-", 1)[1] for body in place.items("jobs")}
     assert str(int(slot.timestamp()) // 60) not in started

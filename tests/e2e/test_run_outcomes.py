@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 from cronix_operator.core.runs import ADVICE
+from e2e.conftest import Kubectl
 from e2e.e2e_helpers import Place, Puppet, cronix_app, manifest, wait_until
+from e2e.prometheus_helpers import run_counts
 from e2e.run_scenes import by_hand, column, last, quick, row
 
 SECRET_ANSWER = '{"error": "no such job", "authorization": "Bearer abcdefgh12345678", "password": "hunter2"}'
@@ -29,7 +31,7 @@ def event_of(place: Place, reason: str, job_name: str) -> str:
     return wait_until(lambda: place.events(reason), PATIENCE_SECONDS, f"an Event {reason}")[0]
 
 
-def test_each_end_of_a_run_is_told_as_it_was(place: Place, puppet: Puppet) -> None:
+def test_each_end_of_a_run_is_told_as_it_was(place: Place, puppet: Puppet, kubectl: Kubectl) -> None:
     """Success, 4xx, retries exhausted, the Job's deadline, no image: one CronixApp, all at once, started by hand.
 
     C5: what the app answers is quoted without what looks like a credential, and nowhere stands the key.
@@ -82,6 +84,7 @@ def test_each_end_of_a_run_is_told_as_it_was(place: Place, puppet: Puppet) -> No
         "slow": "DeadlineExceeded",
         "imageless": "NeverStarted",
     }
+    assert run_counts(kubectl, place.namespace) == {(name, run["outcome"]): 1 for name, run in seen.items()}
     assert [seen[name].get("httpStatus") for name in names] == [200, 404, 503, None, None]
     assert [seen[name].get("attempts") for name in names[:3]] == [1, 1, 2]
     assert (seen["exhausted"]["runID"], "slot" in seen["exhausted"]) == (

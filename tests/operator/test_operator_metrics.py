@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
-from prometheus_client.parser import text_string_to_metric_families
 
 from cronix_operator.core.catalogue import FAMILIES, JOB_LABELS
 from cronix_operator.core.errors import Waiting
@@ -24,43 +23,21 @@ from cronix_operator.edges.metrics import MeasuredSource, Metrics, MetricsServer
 from cronix_operator.settings import read_settings
 from cronix_operator.workqueue import WorkQueue
 from operator_fakes.builders import APP_UID, NAMESPACE, START, job, make_app, served
+from operator_fakes.scrape import of_app, of_job, read, value
 from operator_fakes.world import GONE, World, in_loop
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 BILLING = {"namespace": NAMESPACE, "name": "billing"}
 
 
-def read(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Every sample of a scrape, read by another parser than the writer."""
-    families = list(text_string_to_metric_families(metrics.text().decode()))
-    samples = [(s.name, frozenset(s.labels.items()), s.value) for f in families for s in f.samples]
-    assert len({sample[:2] for sample in samples}) == len(samples), "a series is there twice"
-    return {(name, labels): value for name, labels, value in samples}
-
-
-def value(metrics: Metrics, series: str, /, **labels: str) -> float | None:
-    return read(metrics).get((series, frozenset(labels.items())))
-
-
-def of_app(metrics: Metrics, name: str = "billing") -> set[str]:
-    """Names of the series that speak of one CronixApp."""
-    return {series for series, labels in read(metrics) if ("name", name) in labels}
-
-
-def of_job(metrics: Metrics, name: str) -> dict[str, float]:
-    """The series of one job, by name; several schedules are told apart by the index at the end."""
-    found = {}
-    for (series, labels), number in read(metrics).items():
-        told = dict(labels)
-        if told.get("cronix_job") == name:
-            found[f"{series}/{told['index']}"] = number
-    return found
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def gauges_of(metrics: Metrics, job_name: str) -> dict[str, float]:
+    return {name: number for name, number in of_job(metrics, job_name).items() if name.startswith("cronix_job_")}
 
 
 async def running(*jobs: dict[str, Any] | str, **spec: Any) -> World:
@@ -91,7 +68,7 @@ async def test_an_app_in_step_is_told() -> None:
 async def test_a_job_with_two_schedules_has_its_series_twice() -> None:
     """START is a Sunday; from Friday 09:00 to Monday 09:00 is the largest gap."""
     metrics = (await running(job("report", ["0 9 * * 1-5", "@every 90m"], timezone="UTC"))).metrics
-    assert of_job(metrics, "report") == {
+    assert gauges_of(metrics, "report") == {
         "cronix_job_suspended/0": 0,
         "cronix_job_period_seconds/0": 3 * 86400,
         "cronix_job_next_run_timestamp_seconds/0": datetime(2026, 11, 23, 9, tzinfo=UTC).timestamp(),
@@ -102,11 +79,21 @@ async def test_a_job_with_two_schedules_has_its_series_twice() -> None:
 
 
 @in_loop
+async def test_on_a_sunday_the_pause_since_friday_is_in_the_period() -> None:
+    """Else every weekend would look like an outage to the alert about overdue jobs."""
+    world = await running(job("office", "0 9-17 * * 1-5", timezone="UTC"))
+    friday = {"lastScheduleTime": "2026-11-20T17:00:00Z"}
+    world.api.touch("cronjobs", NAMESPACE, "cronix-billing-office-0", lambda body: body.update(status=friday))
+    await world.walk()
+    assert gauges_of(world.metrics, "office")["cronix_job_period_seconds/0"] == (7 + 48 + 9) * 3600
+
+
+@in_loop
 async def test_a_suspended_app_has_no_next_run() -> None:
     metrics = (await running("a", suspend=True)).metrics
     assert value(metrics, "cronix_app_suspended", **BILLING) == 1
     assert value(metrics, "cronix_app_cronjobs", **BILLING, state="suspended") == 1
-    assert of_job(metrics, "a") == {"cronix_job_suspended/0": 1, "cronix_job_period_seconds/0": 3600}
+    assert gauges_of(metrics, "a") == {"cronix_job_suspended/0": 1, "cronix_job_period_seconds/0": 3600}
 
 
 @in_loop
@@ -167,6 +154,21 @@ async def test_drift_and_prune_are_counted() -> None:
 
 
 @in_loop
+async def test_what_the_cluster_itself_rewrites_is_no_foreign_change_put_right() -> None:
+    """A webhook that came later: the write changes nothing, and nobody has anything to look for."""
+
+    def inject(body: dict[str, Any]) -> None:
+        body["spec"]["jobTemplate"]["spec"]["template"]["spec"]["hostAliases"] = [{"ip": "10.0.0.1"}]
+
+    world = await running("a")
+    world.api.admit = inject
+    world.api.touch("cronjobs", NAMESPACE, "cronix-billing-a-0", lambda body: None)
+    await world.walk()
+    assert "ServerMutation" in world.events.reasons()
+    assert value(world.metrics, "cronix_app_drift_corrected_total", **BILLING) == 0
+
+
+@in_loop
 async def test_a_spec_that_cannot_be_read_is_told_by_its_condition() -> None:
     world = await running("a")
     world.apply(source={"service": {"name": "billing"}, "url": "https://x.example.com"})
@@ -195,6 +197,19 @@ async def test_what_comes_for_a_deleted_app_brings_no_series_back() -> None:
     world.metrics.set_app(key, [Sample("cronix_app_suspended", key, 1)])
     world.metrics.set_jobs(key, [Sample("cronix_job_suspended", (*key, "a", "0"), 1)])
     assert of_app(world.metrics) == set()
+
+
+@in_loop
+async def test_a_replica_that_does_not_lead_tells_of_no_app_and_of_no_loop_that_stands_still() -> None:
+    """Whoever is gone when it leads again must not be told for ever, and its rest is no stall."""
+    world = await running("a")
+    loop = "cronix_operator_last_loop_timestamp_seconds"
+    assert value(world.metrics, "cronix_operator_leader") == 1
+    assert value(world.metrics, loop) is not None
+    world.metrics.rest()
+    assert of_app(world.metrics) == set()
+    assert value(world.metrics, "cronix_operator_leader") == 0
+    assert value(world.metrics, loop) is None
 
 
 @in_loop

@@ -120,8 +120,13 @@ class World:
             jitter=lambda: 0.0,
             workers=1,
             resync_seconds=600.0,
-            ended=lambda _subject, run: self.ended.append(run),
+            ended=self._ended,
         )
+        self.metrics.watch(self.controller.depth, lambda: 0.0, self.controller.run_samples)
+
+    def _ended(self, subject: Subject, run: Run) -> None:
+        self.ended.append(run)
+        self.metrics.ran(subject, run)
 
     def now(self) -> Now:
         return at(self.seconds)

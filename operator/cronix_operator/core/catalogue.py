@@ -16,6 +16,8 @@ JOB_LABELS = (*APP_LABELS, "cronix_job", "index")
 
 WALK_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 LAG_BUCKETS = (0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0)
+RUN_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0)
+DELAY_BUCKETS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 FETCH_BUCKETS = (0.05, 0.25, 1.0, 5.0, 10.0)
 
 
@@ -36,6 +38,12 @@ class Family:
 
 OPERATOR = (
     Family("cronix_build_info", "gauge", ("version", "python_version"), "The operator's version; always 1."),
+    Family(
+        "cronix_operator_leader",
+        "gauge",
+        (),
+        "1 in the replica that looks after CronixApps; 0 while another one leads, or rights are missing.",
+    ),
     Family(
         "cronix_operator_workqueue_depth", "gauge", (), "CronixApps that are due now and that no worker has taken yet."
     ),
@@ -117,6 +125,42 @@ APP = (
     ),
 )
 
+RUN = (
+    Family(
+        "cronix_runs_total",
+        "counter",
+        (*JOB_LABELS, "outcome"),
+        "Runs that have ended, by what came of them, in the words of status and Events.",
+    ),
+    Family("cronix_run_attempts_total", "counter", JOB_LABELS, "Requests that the signer sent for those runs."),
+    Family(
+        "cronix_run_duration_seconds",
+        "histogram",
+        APP_LABELS,
+        "From the signer's start to the end of its Job, all attempts and pauses included.",
+        RUN_BUCKETS,
+    ),
+    Family(
+        "cronix_run_start_delay_seconds",
+        "histogram",
+        APP_LABELS,
+        "From the slot to the signer's start; manual runs have none.",
+        DELAY_BUCKETS,
+    ),
+    Family(
+        "cronix_run_duplicates_total",
+        "counter",
+        APP_LABELS,
+        "Pods too many that reported a success for one Job: the app was asked again with the same run id.",
+    ),
+    Family(
+        "cronix_http_responses_total",
+        "counter",
+        (*APP_LABELS, "code_class"),
+        "Runs by the class of the app's last answer; none: there was no answer.",
+    ),
+)
+
 JOB = (
     Family("cronix_job_suspended", "gauge", JOB_LABELS, "1 while the CronJob is suspended."),
     Family(
@@ -125,7 +169,33 @@ JOB = (
         JOB_LABELS,
         "The next slot, in Unix seconds; not there while the CronJob is suspended.",
     ),
-    Family("cronix_job_period_seconds", "gauge", JOB_LABELS, "The largest gap among the schedule's next ten slots."),
+    Family(
+        "cronix_job_period_seconds",
+        "gauge",
+        JOB_LABELS,
+        "The largest gap between the last start (or the creation) and the ten slots after it.",
+    ),
+    Family("cronix_job_created_timestamp_seconds", "gauge", JOB_LABELS, "When the CronJob was made, in Unix seconds."),
+    Family("cronix_job_last_run_timestamp_seconds", "gauge", JOB_LABELS, "When the last run ended, in Unix seconds."),
+    Family(
+        "cronix_job_last_success_timestamp_seconds",
+        "gauge",
+        JOB_LABELS,
+        "When a successful run last ended, in Unix seconds.",
+    ),
+    Family(
+        "cronix_job_consecutive_failures", "gauge", JOB_LABELS, "Runs that failed since the last one that succeeded."
+    ),
+    Family("cronix_job_active_runs", "gauge", JOB_LABELS, "Runs that are under way."),
+    Family(
+        "cronix_job_missed_slots", "gauge", JOB_LABELS, "Slots that nothing started, so far; status keeps the number."
+    ),
+    Family(
+        "cronix_job_last_missed_slot_timestamp_seconds",
+        "gauge",
+        JOB_LABELS,
+        "The newest of them, in Unix seconds; not there before the first.",
+    ),
 )
 
-FAMILIES = (*OPERATOR, *APP, *JOB)
+FAMILIES = (*OPERATOR, *APP, *JOB, *RUN)

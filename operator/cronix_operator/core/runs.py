@@ -67,7 +67,8 @@ class Run:
     """One run. `slot`: the scheduled time, None for a manual run. `finished` is None while it is under way, and
     `outcome` is "" then. `started`: when the signer began, or None if none did.
 
-    `start_delay_seconds`: from the slot to that. `message` and `excerpt` are printable and hold no secret.
+    `start_delay_seconds`: from the slot to that. `successes`: how many pods reported one; Kubernetes may start a pod of
+    one Job twice. `message` and `excerpt` are printable and hold no secret.
     """
 
     cron_job: str
@@ -84,6 +85,7 @@ class Run:
     outcome: str = ""
     http_status: int | None = None
     attempts: int = 0
+    successes: int = 0
     message: str = ""
     excerpt: str = ""
 
@@ -121,6 +123,7 @@ def run_of(origin: Origin, job: JobFacts, pods: Iterable[PodFacts]) -> Run:
         outcome=word,
         http_status=status,
         attempts=attempts,
+        successes=sum(pod.outcome is not None and pod.outcome.outcome == SUCCEEDED for pod in known),
         message=redacted(text) if said is not None else text,
         excerpt=excerpt,
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronix_operator.core.memory import Memory
 from cronix_operator.core.model import App, DesiredCronJob, KubeObject
 from cronix_operator.core.outcome import Outcome
+from cronix_operator.core.runlog import Log
 from cronix_operator.core.status import next_run
 from cronix_protocol.schedule import parse_schedule
 
@@ -72,12 +75,30 @@ def _job(app: App, want: DesiredCronJob, live: KubeObject, now: datetime) -> Ite
     labels = (*app.key, want.job, str(want.index))
     suspended = bool(live["spec"].get("suspend"))
     yield Sample("cronix_job_suspended", labels, suspended)
-    period = parse_schedule(want.schedule).period_seconds(now, ZoneInfo(want.time_zone))
+    period = _period_seconds(want, live)
     if period is not None:
         yield Sample("cronix_job_period_seconds", labels, period)
     upcoming = None if suspended else next_run(want, live, now)
     if upcoming is not None:
         yield Sample("cronix_job_next_run_timestamp_seconds", labels, upcoming.timestamp())
+
+
+def _period_seconds(want: DesiredCronJob, live: KubeObject) -> float | None:
+    """The longest time that may pass between two starts, from the last one (or the creation) on.
+
+    Not from now on: on a Sunday the pause since Friday must still be in it, or a weekend would look like an outage.
+    """
+    last = _seconds((live.get("status") or {}).get("lastScheduleTime") or live["metadata"].get("creationTimestamp"))
+    if last is None:
+        return None
+    return _longest_pause(want.schedule, want.time_zone, last)
+
+
+@lru_cache(maxsize=4096)  # the same question until the job's next start, and a millisecond each time
+def _longest_pause(schedule: str, time_zone: str, last: float) -> float | None:
+    base = datetime.fromtimestamp(last, UTC)
+    slots = parse_schedule(schedule).slots_after(base, ZoneInfo(time_zone), 10)
+    return max(((later - slot).total_seconds() for slot, later in pairwise((base, *slots))), default=None)
 
 
 def _seconds(text: object) -> float | None:
@@ -87,6 +108,23 @@ def _seconds(text: object) -> float | None:
     except ValueError:
         return None
     return instant.timestamp() if instant.tzinfo else None
+
+
+def log_samples(labels: tuple[str, str, str, str], log: Log) -> Iterator[Sample]:
+    """The gauges of one CronJob that speak of its runs; what never happened has no series."""
+    history, slots = log.history, log.slots
+    yield Sample("cronix_job_consecutive_failures", labels, history.failures)
+    yield Sample("cronix_job_active_runs", labels, log.under_way)
+    yield Sample("cronix_job_missed_slots", labels, slots.missed)
+    times: dict[str, datetime | None] = {
+        "last_run": history.last.finished if history.last is not None else None,
+        "last_success": history.last_success,
+        "last_missed_slot": slots.last_missed,
+        "created": slots.timing.created if slots.timing is not None else None,
+    }
+    for word, moment in times.items():
+        if moment is not None:
+            yield Sample(f"cronix_job_{word}_timestamp_seconds", labels, moment.timestamp())
 
 
 def corrected_and_pruned(outcome: Outcome) -> tuple[int, int]:

@@ -16,23 +16,24 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from cronix_operator.core.catalogue import FAMILIES
+from cronix_operator.core.catalogue import APP_LABELS, FAMILIES, JOB_LABELS
 from cronix_operator.core.errors import ReconcileError
-from cronix_operator.core.model import App, Endpoint, KeyMaterial
+from cronix_operator.core.model import App, Endpoint, KeyMaterial, Subject
+from cronix_operator.core.runs import SUCCEEDED, Run
 from cronix_operator.core.samples import Sample, api_call
 
 Key = tuple[str, str]
+JobKey = tuple[str, ...]
 _FAMILIES = {family.name: family for family in FAMILIES}
 
 
 class Metrics(Collector):
     """The operator's numbers. What comes for a CronixApp that was never met, or was forgotten, is dropped.
 
-    `started`: Unix seconds, which count as the loop's last turn until there is a loop. `per_job`: whether there are
-    series for each CronJob.
+    `per_job`: whether there are series for each CronJob.
     """
 
-    def __init__(self, *, started: float = 0.0, version: str = "unknown", per_job: bool = True) -> None:
+    def __init__(self, *, version: str = "unknown", per_job: bool = True) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's type is missing
         self.registry = prometheus_client.CollectorRegistry()
         self._version = version
@@ -40,7 +41,9 @@ class Metrics(Collector):
         self._apps: dict[Key, tuple[Sample, ...]] = {}
         self._jobs: dict[Key, tuple[Sample, ...]] = {}
         self._depth: Callable[[], int] = lambda: 0
-        self._last_loop: Callable[[], float] = lambda: started
+        self._last_loop: Callable[[], float] | None = None
+        self._look: Callable[[], Iterable[Sample]] = lambda: ()
+        self._looked: tuple[Sample, ...] = ()
         self._reconciles = self._counter("cronix_operator_reconcile_total")
         self._reconcile_seconds = self._histogram("cronix_operator_reconcile_duration_seconds")
         self._requests = self._counter("cronix_operator_api_requests_total")
@@ -49,6 +52,13 @@ class Metrics(Collector):
         self._fetch_seconds = self._histogram("cronix_app_fetch_duration_seconds")
         self._corrected = self._counter("cronix_app_drift_corrected_total")
         self._pruned = self._counter("cronix_app_pruned_total")
+        self._runs = self._counter("cronix_runs_total")
+        self._attempts = self._counter("cronix_run_attempts_total")
+        self._run_seconds = self._histogram("cronix_run_duration_seconds")
+        self._delay_seconds = self._histogram("cronix_run_start_delay_seconds")
+        self._duplicates = self._counter("cronix_run_duplicates_total")
+        self._responses = self._counter("cronix_http_responses_total")
+        self._counted: dict[Key, set[JobKey]] = {}
         self.registry.register(self)
 
     def _counter(self, name: str) -> prometheus_client.Counter:
@@ -61,29 +71,41 @@ class Metrics(Collector):
             name, family.help, family.labels, registry=self.registry, buckets=family.buckets
         )
 
-    def watch(self, depth: Callable[[], int], last_loop: Callable[[], float]) -> None:
-        """Where a scrape looks: the length of the queue, and when the loop last turned in Unix seconds."""
-        self._depth, self._last_loop = depth, last_loop
+    def watch(
+        self, depth: Callable[[], int], last_loop: Callable[[], float], look: Callable[[], Iterable[Sample]]
+    ) -> None:
+        """A stretch of work begins; where a scrape looks: queue, the loop's last turn, and the gauges about runs."""
+        self._depth, self._last_loop, self._look = depth, last_loop, look
+
+    def rest(self) -> None:
+        """The stretch is over (another replica leads, a right is missing): the next one meets those still there."""
+        self._depth, self._last_loop, self._look = (lambda: 0), None, (lambda: ())
+        for key in list(self._apps):
+            self.forget(key)
+
+    def refresh(self) -> None:
+        """Before a scrape, in the loop: what `watch` named is nothing that another thread may walk through."""
+        self._looked = tuple(self._look()) if self._per_job else ()
 
     def meet(self, key: Key) -> None:
         """A CronixApp is there; its counters start at zero, so that the first step is seen as an increase."""
         self._apps.setdefault(key, ())
-        for counter in (self._corrected, self._pruned):
+        for counter in (self._corrected, self._pruned, self._duplicates):
             counter.labels(*key)
-        self._fetch_seconds.labels(*key)
+        for histogram in (self._fetch_seconds, self._run_seconds, self._delay_seconds):
+            histogram.labels(*key)
 
     def forget(self, key: Key) -> None:
         """A CronixApp went; so do all its series."""
         self._apps.pop(key, None)
         self._jobs.pop(key, None)
-        labels = dict(zip(("namespace", "name"), key, strict=True))
-        for metric in (self._corrected, self._pruned, self._fetch_seconds, self._fetches):
+        self._counted.pop(key, None)
+        labels = dict(zip(APP_LABELS, key, strict=True))
+        for metric in (
+            *(self._corrected, self._pruned, self._fetch_seconds, self._fetches, self._runs, self._attempts),
+            *(self._run_seconds, self._delay_seconds, self._duplicates, self._responses),
+        ):
             metric.remove_by_labels(labels)
-
-    def forget_all(self) -> None:
-        """Nothing is looked after any more, for now or for good."""
-        for key in list(self._apps):
-            self.forget(key)
 
     def set_app(self, key: Key, samples: Iterable[Sample]) -> None:
         """The gauges of one CronixApp, all of them: what is not among them is gone."""
@@ -91,9 +113,38 @@ class Metrics(Collector):
             self._apps[key] = tuple(samples)
 
     def set_jobs(self, key: Key, samples: Iterable[Sample]) -> None:
-        """The gauges of all CronJobs of one CronixApp."""
-        if key in self._apps and self._per_job:
-            self._jobs[key] = tuple(samples)
+        """The gauges of all CronJobs of one CronixApp; the counters of those that are not among them go."""
+        if key not in self._apps or not self._per_job:
+            return
+        self._jobs[key] = tuple(samples)
+        there = {sample.labels[2:] for sample in self._jobs[key]}
+        for job in self._counted.get(key, set()) - there:
+            labels = dict(zip(JOB_LABELS, (*key, *job), strict=True))
+            self._runs.remove_by_labels(labels)
+            self._attempts.remove_by_labels(labels)
+        for job in there:
+            self._runs.labels(*key, *job, SUCCEEDED)
+            self._attempts.labels(*key, *job)
+        self._counted[key] = there
+
+    def ran(self, subject: Subject, run: Run) -> None:
+        """One run has ended; to be told once of each."""
+        key = (subject.namespace, subject.name)
+        if key not in self._apps:
+            return
+        # Without series per job their labels are empty, which to Prometheus is the same as not there.
+        job = (run.job, str(run.index)) if self._per_job else ("", "")
+        self._counted.setdefault(key, set()).add(job)
+        self._runs.labels(*key, *job, run.outcome).inc()
+        self._attempts.labels(*key, *job).inc(run.attempts)
+        self._responses.labels(*key, _code_class(run.http_status)).inc()
+        self._duplicates.labels(*key).inc(max(0, run.successes - 1))
+        for histogram, seconds in (
+            (self._run_seconds, run.duration_seconds),
+            (self._delay_seconds, run.start_delay_seconds),
+        ):
+            if seconds is not None:
+                histogram.labels(*key).observe(seconds)
 
     def reconciled(self, result: str, seconds: float) -> None:
         """One walk is over."""
@@ -109,8 +160,7 @@ class Metrics(Collector):
     def fetched(self, key: Key, result: str, http_status: int | None, seconds: float) -> None:
         """One manifest was fetched or not; `http_status` None: there was no answer."""
         if key in self._apps:
-            code_class = "none" if http_status is None else f"{http_status // 100}xx"
-            self._fetches.labels(*key, result, code_class).inc()
+            self._fetches.labels(*key, result, _code_class(http_status)).inc()
             self._fetch_seconds.labels(*key).observe(seconds)
 
     def requested(self, method: str, path: str, http_status: int | None) -> None:
@@ -127,7 +177,7 @@ class Metrics(Collector):
         yield from self._own()
         found: dict[str, list[Sample]] = {}
         # Copied first: the loop may go on while a scrape is written.
-        for samples in [*self._apps.values(), *self._jobs.values()]:
+        for samples in [*self._apps.values(), *self._jobs.values(), self._looked]:
             for sample in samples:
                 found.setdefault(sample.name, []).append(sample)
         for family in FAMILIES:
@@ -138,11 +188,13 @@ class Metrics(Collector):
                 yield metric
 
     def _own(self) -> Iterator[Metric]:
-        values = {
+        values: dict[str, tuple[tuple[str, ...], float]] = {
             "cronix_build_info": ((self._version, platform.python_version()), 1.0),
             "cronix_operator_workqueue_depth": ((), float(self._depth())),
-            "cronix_operator_last_loop_timestamp_seconds": ((), self._last_loop()),
+            "cronix_operator_leader": ((), float(self._last_loop is not None)),
         }
+        if self._last_loop is not None:
+            values["cronix_operator_last_loop_timestamp_seconds"] = ((), self._last_loop())
         for name, (labels, value) in values.items():
             metric = GaugeMetricFamily(name, _FAMILIES[name].help, labels=_FAMILIES[name].labels)
             metric.add_metric(labels, value)
@@ -151,6 +203,10 @@ class Metrics(Collector):
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+def _code_class(http_status: int | None) -> str:
+    return "none" if http_status is None else f"{http_status // 100}xx"
 
 
 class SourcePort(Protocol):
@@ -205,5 +261,6 @@ class MetricsServer:
 
     async def _answer(self, _request: web.Request) -> web.Response:
         # In a thread: some thousand series take longer to write than the loop may stand still.
+        self._metrics.refresh()
         body = await asyncio.to_thread(self._metrics.text)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
