@@ -27,7 +27,7 @@ from cronix_operator.core.samples import Sample, log_samples, status_samples
 from cronix_operator.core.settle import Answer, after_attempt
 from cronix_operator.core.status import may_wait, patch_for, refused, summarize
 from cronix_operator.measure import tell_walk
-from cronix_operator.ports import EventPort, Key, MetricsPort, RunEnded, StatusPort
+from cronix_operator.ports import EventPort, Key, MetricsPort, NoticePort, RunEnded, StatusPort
 from cronix_operator.reconcile import Ports, ask, reconcile
 from cronix_operator.runwatch import RunWatch
 from cronix_operator.workqueue import WorkQueue
@@ -67,6 +67,7 @@ class Controller:
         status: StatusPort,
         events: EventPort,
         metrics: MetricsPort,
+        notices: NoticePort,
         *,
         now: Callable[[], Now],
         jitter: Callable[[], float],
@@ -78,6 +79,7 @@ class Controller:
         self._status = status
         self._events = events
         self._metrics = metrics
+        self._notices = notices
         self._now = now
         self._jitter = jitter
         self._workers = workers
@@ -155,6 +157,16 @@ class Controller:
         tenant = self._tenants.get(key)
         if tenant is not None:
             self._queue.add(key, 0.0 if urgent else self._pause(tenant))
+
+    def notify(self, key: Key, event: Announcement) -> None:
+        """A run's Event, for the URL that the app names; while its spec cannot be read it names none."""
+        tenant = self._tenants.get(key)
+        if tenant is None:
+            return
+        try:
+            self._notices.tell(parse_app(tenant.body), event)
+        except Stalled:
+            return
 
     def _pause(self, tenant: Tenant) -> float:
         return max(0.0, tenant.written_monotonic + STATUS_COALESCE_SECONDS - self._now().monotonic)

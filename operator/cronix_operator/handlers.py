@@ -24,7 +24,9 @@ from cronix_operator.edges.cluster import KubernetesCluster
 from cronix_operator.edges.events import EventRecorder
 from cronix_operator.edges.inputs import Inputs
 from cronix_operator.edges.metrics import MeasuredSource, Metrics
+from cronix_operator.edges.notify import HttpNotifier
 from cronix_operator.edges.source import HttpSource
+from cronix_operator.notices import Notices
 from cronix_operator.pace import Pace
 from cronix_operator.probe import Chance
 from cronix_operator.reconcile import Ports
@@ -48,6 +50,7 @@ class Door:
         self._api = api
         self._metrics = metrics
         self.controller: Controller | None = None
+        self._notices: Notices | None = None
 
     async def open(self) -> None:
         """Start the workers. Called inside kopf's event loop."""
@@ -59,20 +62,24 @@ class Door:
             max_cron_jobs_per_app=settings.max_cron_jobs_per_app,
             ca_config_map=settings.ca_config_map,
         )
+        inputs, source = Inputs(self._api, settings.service_account), HttpSource(settings.denied_addresses)
+        events = EventRecorder(self._api, settings.pod_name)
         ports = Ports(
-            inputs=Inputs(self._api, settings.service_account),
-            source=MeasuredSource(HttpSource(settings.denied_addresses), self._metrics, time.monotonic),
+            inputs=inputs,
+            source=MeasuredSource(source, self._metrics, time.monotonic),
             cluster=cluster,
             limits=limits,
             time_zones=frozenset(available_timezones()),
             chance=Chance(salt=secrets.token_bytes(32), random_key=lambda: secrets.token_hex(32)),
             pace=Pace(settings.signer_rolls_per_second),
         )
+        self._notices = Notices(inputs, HttpNotifier(source), events, read_clocks)
         self.controller = Controller(
             ports,
             cluster,
-            EventRecorder(self._api, settings.pod_name),
+            events,
             self._metrics,
+            self._notices,
             now=read_clocks,
             jitter=lambda: random.uniform(-1, 1),  # noqa: S311  # spreads load, keeps no secret
             workers=settings.workers,
@@ -86,6 +93,8 @@ class Door:
         """Stop the workers."""
         if self.controller is not None:
             await self.controller.stop()
+        if self._notices is not None:
+            await self._notices.stop()
         self._metrics.rest()
 
     @property

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
 from cronix_operator.core.announce import Announcement
-from cronix_operator.core.model import KubeObject, Subject
+from cronix_operator.core.model import App, KeyMaterial, KubeObject, Subject
 from cronix_operator.core.runs import Run
 from cronix_operator.core.samples import Sample
 
@@ -37,9 +37,22 @@ class MetricsPort(Protocol):
     def taken(self, lag_seconds: float) -> None: ...
 
 
+class MaterialPort(Protocol):
+    async def material(self, app: App, refs: Sequence[str]) -> KeyMaterial: ...
+
+
+class DeliverPort(Protocol):
+    async def deliver(self, app: App, body: bytes, material: KeyMaterial, timestamp: int) -> None: ...
+
+
+class NoticePort(Protocol):
+    def tell(self, app: App, event: Announcement) -> None: ...
+
+
 class Host(Protocol):
-    """The controller, from where runs are watched: who an app is, and when its status is due."""
+    """The controller, from where runs are watched: who an app is, when its status is due, whom else to tell."""
 
     def subject(self, key: Key) -> Subject | None: ...
     def status_rows(self, key: Key) -> object: ...
     def runs_moved(self, key: Key, *, urgent: bool) -> None: ...
+    def notify(self, key: Key, event: Announcement) -> None: ...

@@ -113,6 +113,7 @@ class RunWatch:
         await self._ask_after_the_silent(subject, now.utc)
 
     async def _say(self, subject: Subject, event: Announcement) -> None:
+        self._host.notify((subject.namespace, subject.name), event)
         level = logging.INFO if event.type == "Normal" else logging.WARNING
         extra = {"namespace": subject.namespace, "app": subject.name, "reason": event.reason}
         logger.log(level, event.message, extra=extra)

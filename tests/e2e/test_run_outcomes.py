@@ -95,6 +95,7 @@ def test_each_end_of_a_run_is_told_as_it_was(place: Place, puppet: Puppet, kubec
     assert column(place, "shop", "READY") == "True"
     assert place.condition("shop", "RunStuck") == {}
     assert place.events("NeverStarted") != []
+    assert "no-such-tag" in place.get("cxa", "shop")["status"]["lastFailure"]["message"]
     everything = json.dumps([place.get("cxa", "shop"), place.items("events")])
     for secret in (puppet.key, "hunter2", "abcdefgh12345678", "v1="):
         assert secret not in everything

@@ -44,6 +44,7 @@ EVERYTHING: dict[str, Any] = {
     "targets": {"allowedHosts": ["api.example.com", "*.example.org:8443"], "rewriteBaseURL": "http://x.shop.svc:80"},
     "allowInsecureHTTP": True,
     "suspend": True,
+    "notify": {"url": "https://hooks.example.com/cron"},
     "prune": {"maxDeletePercent": 10},
     "jobDefaults": {
         "startingDeadlineSeconds": 60,
@@ -195,6 +196,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         {"connection": {"tls": {"caConfigMapKeyRef": {"name": "a"}, "caSecretKeyRef": {"name": "a", "key": "b"}}}},
         "at most one of",
     ),
+    ("notices to nowhere", {"notify": {"url": "ftp://x"}}, "spec.notify.url"),
+    ("notices with a password", {"notify": {"url": "https://me:pw@x.example.com/"}}, "spec.notify.url"),
     ("percent 101", {"prune": {"maxDeletePercent": 101}}, "spec.prune.maxDeletePercent"),
     ("deadline of 0", {"jobDefaults": {"startingDeadlineSeconds": 0}}, "must be from 10 to 86400"),
     ("deadline beyond time", {"jobDefaults": {"startingDeadlineSeconds": 10**30}}, "startingDeadlineSeconds"),

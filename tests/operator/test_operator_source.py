@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import ipaddress
 import re
 import ssl
 import time
@@ -16,11 +15,11 @@ import trustme
 
 from cronix_operator.core.errors import Denied, ReconcileError, Stalled, Waiting
 from cronix_operator.core.model import App, Endpoint, KeyMaterial, SecretKey, SigningKey
-from cronix_operator.core.targets import Address, is_forbidden_address
 from cronix_operator.edges.source import HttpSource
 from cronix_protocol import verify
 from operator_fakes.builders import make_app
 from operator_fakes.hostile import Handler, HostileServer, answers, endless, says, serving
+from operator_fakes.loopback import Resolver, loopback_is_open, to_loopback
 from operator_fakes.world import KEY, in_loop
 
 HOST = "billing.example.com"
@@ -29,27 +28,6 @@ TOKEN = "Bearer canary-token-9876543210"
 MATERIAL = KeyMaterial(((SigningKey("current", SecretKey("keys", "current")), KEY),))
 OK = answers(200, b'{"version":1}')
 NOW = 1_763_812_800
-
-
-def loopback_is_open(address: Address) -> bool:
-    """The real rule, but for the one address where the test's server lives."""
-    return address != ipaddress.ip_address("127.0.0.1") and is_forbidden_address(address)
-
-
-class Resolver:
-    """Gives each lookup the next list of addresses, the last one again; remembers what was asked."""
-
-    def __init__(self, *answers: Sequence[str]) -> None:
-        self.answers = list(answers)
-        self.asked: list[str] = []
-
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
-        self.asked.append(host)
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-
-
-def to_loopback() -> Resolver:
-    return Resolver(["127.0.0.1"])
 
 
 async def fetch(

@@ -18,6 +18,7 @@ from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.cluster import KubernetesCluster
 from cronix_operator.edges.inputs import Inputs
 from cronix_operator.edges.metrics import MeasuredSource, Metrics
+from cronix_operator.notices import Notices
 from cronix_operator.pace import Pace
 from cronix_operator.probe import Chance
 from cronix_operator.reconcile import Ports
@@ -79,6 +80,26 @@ class Events:
         return [event.reason for event in self.seen]
 
 
+class PostOffice:
+    """Takes notices; `faults` are raised first, one for each try. `pauses` were asked for between tries."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.tries = 0
+        self.faults: list[Exception] = []
+        self.pauses: list[float] = []
+
+    async def deliver(self, app: App, body: bytes, material: KeyMaterial, timestamp: int) -> None:
+        self.tries += 1
+        if self.faults:
+            raise self.faults.pop(0)
+        self.taken.append(body)
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await asyncio.sleep(0)
+
+
 class World:
     """One operator. `walk` does what a worker does with one app; time moves only by `wait`."""
 
@@ -87,6 +108,7 @@ class World:
         self.api = MemoryApi()
         self.site = Site()
         self.events = Events()
+        self.office = PostOffice()
         self.limits = limits
         self.crashes: list[Exception] = []
         self.ended: list[Run] = []
@@ -103,6 +125,7 @@ class World:
         inputs = Inputs(api, "cronix-system:cronix-operator")
         self.metrics = Metrics()
         source = MeasuredSource(self.site, self.metrics, lambda: self.now().monotonic)
+        self.notices = Notices(inputs, self.office, self.events, self.now, self.office.sleep)
         self.controller = Controller(
             Ports(
                 inputs,
@@ -116,6 +139,7 @@ class World:
             cluster,
             self.events,
             self.metrics,
+            self.notices,
             now=self.now,
             jitter=lambda: 0.0,
             workers=1,

@@ -80,6 +80,7 @@ def parse_app(body: Mapping[str, Any]) -> model.App:
         probe_signature=annotations.get(PROBE_SIGNATURE, "")[:MAX_ECHO] or None,
         suspended_jobs=suspended_names(annotations),
         adopt=annotations.get(ADOPT) == "true",
+        notify_url=_notify(reader, reader.mapping(spec, "notify", "spec")),
         extra_schemes=read_schemes(reader, signing),
     )
     if reader.faults:
@@ -129,6 +130,15 @@ def _url(reader: SpecReader, source: Mapping[str, Any]) -> model.UrlSource:
     except ValueError as exc:
         reader.fault("spec.source.url", f"{quoted(text)} cannot be called: {exc}")
     return model.UrlSource(text)
+
+
+def _notify(reader: SpecReader, notify: Mapping[str, Any]) -> str | None:
+    text = reader.text(notify, "url", "spec.notify")
+    try:
+        split_url(text or "https://example.com/")
+    except ValueError as exc:
+        reader.fault("spec.notify.url", f"{quoted(text or '')} cannot be called: {exc}")
+    return text
 
 
 def _rewrite(reader: SpecReader, targets: Mapping[str, Any]) -> str | None:

@@ -158,6 +158,7 @@ class App:
     probe_signature: str | None
     suspended_jobs: tuple[str, ...]
     adopt: bool
+    notify_url: str | None
     extra_schemes: tuple[ExtraScheme, ...] = ()
 
     @property
