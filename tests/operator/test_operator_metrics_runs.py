@@ -26,6 +26,7 @@ SYNC = {**APP, "cronix_job": "sync", "index": "0"}
 def met(*, per_job: bool = True) -> Metrics:
     metrics = Metrics(per_job=per_job)
     metrics.meet(KEY)
+    there(metrics, "sync")
     return metrics
 
 
@@ -98,13 +99,29 @@ def test_the_counters_of_a_job_go_with_it() -> None:
     assert of_job(metrics, "other")
 
 
+def test_a_job_that_cannot_be_changed_for_a_while_keeps_its_count() -> None:
+    """The API server refuses an update: the CronJob is not in step, but it is there and fires."""
+    metrics = met()
+    known = [Sample("cronix_job_active_runs", (*KEY, "sync", "0"), 0)]
+    metrics.watch(lambda: 0, lambda: 0.0, lambda: known)
+    there(metrics, "sync")
+    metrics.ran(WHO, run("Succeeded", http_status=200))
+    there(metrics)
+    assert value(metrics, "cronix_runs_total", **SYNC, outcome="Succeeded") == 1
+    there(metrics, "sync")
+    assert value(metrics, "cronix_runs_total", **SYNC, outcome="Succeeded") == 1
+    known.clear()
+    there(metrics)
+    assert of_job(metrics, "sync") == {}
+
+
 def test_a_run_that_ends_after_its_job_went_leaves_no_series_for_good() -> None:
     """Its CronJob was pruned while the news was under way."""
     metrics = met()
     there(metrics, "sync")
     there(metrics)
+    assert of_job(metrics, "sync") == {}
     metrics.ran(WHO, run("Succeeded", http_status=200))
-    there(metrics)
     assert of_job(metrics, "sync") == {}
 
 

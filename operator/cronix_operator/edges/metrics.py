@@ -23,7 +23,7 @@ from cronix_operator.core.runs import SUCCEEDED, Run
 from cronix_operator.core.samples import Sample, api_call
 
 Key = tuple[str, str]
-JobKey = tuple[str, ...]
+JobLabels = tuple[str, ...]  # namespace and name of the CronixApp, job, index
 _FAMILIES = {family.name: family for family in FAMILIES}
 
 
@@ -44,6 +44,8 @@ class Metrics(Collector):
         self._last_loop: Callable[[], float] | None = None
         self._look: Callable[[], Iterable[Sample]] = lambda: ()
         self._looked: tuple[Sample, ...] = ()
+        self._now: dict[str, float] = {}
+        self._counted: set[JobLabels] = set()
         self._reconciles = self._counter("cronix_operator_reconcile_total")
         self._reconcile_seconds = self._histogram("cronix_operator_reconcile_duration_seconds")
         self._requests = self._counter("cronix_operator_api_requests_total")
@@ -58,7 +60,6 @@ class Metrics(Collector):
         self._delay_seconds = self._histogram("cronix_run_start_delay_seconds")
         self._duplicates = self._counter("cronix_run_duplicates_total")
         self._responses = self._counter("cronix_http_responses_total")
-        self._counted: dict[Key, set[JobKey]] = {}
         self.registry.register(self)
 
     def _counter(self, name: str) -> prometheus_client.Counter:
@@ -84,8 +85,28 @@ class Metrics(Collector):
             self.forget(key)
 
     def refresh(self) -> None:
-        """Before a scrape, in the loop: what `watch` named is nothing that another thread may walk through."""
-        self._looked = tuple(self._look()) if self._per_job else ()
+        """Before a scrape, in the loop: what `watch` named is nothing that another thread may walk through.
+
+        The counters of a CronJob go here, once neither a walk nor the watch of runs knows it: one that the API server
+        refused to change for a while is not in step, and must not begin at zero afterwards.
+        """
+        self._now = {
+            "cronix_operator_leader": float(self._last_loop is not None),
+            "cronix_operator_workqueue_depth": float(self._depth()),
+            **({"cronix_operator_last_loop_timestamp_seconds": self._last_loop()} if self._last_loop else {}),
+        }
+        if not self._per_job:
+            return
+        self._looked = tuple(self._look())
+        there = {sample.labels for samples in (*self._jobs.values(), self._looked) for sample in samples}
+        for gone in self._counted - there:
+            self._drop_job(gone)
+
+    def _drop_job(self, labels: JobLabels) -> None:
+        named = dict(zip(JOB_LABELS, labels, strict=True))
+        self._runs.remove_by_labels(named)
+        self._attempts.remove_by_labels(named)
+        self._counted.discard(labels)
 
     def meet(self, key: Key) -> None:
         """A CronixApp is there; its counters start at zero, so that the first step is seen as an increase."""
@@ -99,7 +120,7 @@ class Metrics(Collector):
         """A CronixApp went; so do all its series."""
         self._apps.pop(key, None)
         self._jobs.pop(key, None)
-        self._counted.pop(key, None)
+        self._counted = {labels for labels in self._counted if labels[:2] != key}
         labels = dict(zip(APP_LABELS, key, strict=True))
         for metric in (
             *(self._corrected, self._pruned, self._fetch_seconds, self._fetches, self._runs, self._attempts),
@@ -113,19 +134,14 @@ class Metrics(Collector):
             self._apps[key] = tuple(samples)
 
     def set_jobs(self, key: Key, samples: Iterable[Sample]) -> None:
-        """The gauges of all CronJobs of one CronixApp; the counters of those that are not among them go."""
+        """The gauges of all CronJobs of one CronixApp that are in step."""
         if key not in self._apps or not self._per_job:
             return
         self._jobs[key] = tuple(samples)
-        there = {sample.labels[2:] for sample in self._jobs[key]}
-        for job in self._counted.get(key, set()) - there:
-            labels = dict(zip(JOB_LABELS, (*key, *job), strict=True))
-            self._runs.remove_by_labels(labels)
-            self._attempts.remove_by_labels(labels)
-        for job in there:
-            self._runs.labels(*key, *job, SUCCEEDED)
-            self._attempts.labels(*key, *job)
-        self._counted[key] = there
+        for labels in {sample.labels for sample in self._jobs[key]} - self._counted:
+            self._runs.labels(*labels, SUCCEEDED)
+            self._attempts.labels(*labels)
+            self._counted.add(labels)
 
     def ran(self, subject: Subject, run: Run) -> None:
         """One run has ended; to be told once of each."""
@@ -133,10 +149,10 @@ class Metrics(Collector):
         if key not in self._apps:
             return
         # Without series per job their labels are empty, which to Prometheus is the same as not there.
-        job = (run.job, str(run.index)) if self._per_job else ("", "")
-        self._counted.setdefault(key, set()).add(job)
-        self._runs.labels(*key, *job, run.outcome).inc()
-        self._attempts.labels(*key, *job).inc(run.attempts)
+        labels = (*key, run.job, str(run.index)) if self._per_job else (*key, "", "")
+        self._counted.add(labels)
+        self._runs.labels(*labels, run.outcome).inc()
+        self._attempts.labels(*labels).inc(run.attempts)
         self._responses.labels(*key, _code_class(run.http_status)).inc()
         self._duplicates.labels(*key).inc(max(0, run.successes - 1))
         for histogram, seconds in (
@@ -188,20 +204,15 @@ class Metrics(Collector):
                 yield metric
 
     def _own(self) -> Iterator[Metric]:
-        values: dict[str, tuple[tuple[str, ...], float]] = {
-            "cronix_build_info": ((self._version, platform.python_version()), 1.0),
-            "cronix_operator_workqueue_depth": ((), float(self._depth())),
-            "cronix_operator_leader": ((), float(self._last_loop is not None)),
-        }
-        if self._last_loop is not None:
-            values["cronix_operator_last_loop_timestamp_seconds"] = ((), self._last_loop())
+        values: dict[str, tuple[tuple[str, ...], float]] = {name: ((), value) for name, value in self._now.items()}
+        values["cronix_build_info"] = ((self._version, platform.python_version()), 1.0)
         for name, (labels, value) in values.items():
             metric = GaugeMetricFamily(name, _FAMILIES[name].help, labels=_FAMILIES[name].labels)
             metric.add_metric(labels, value)
             yield metric
 
     def text(self) -> bytes:
-        """All of it, in Prometheus' text format."""
+        """All of it as of the last `refresh`, in Prometheus' text format; may be called in any thread."""
         return generate_latest(self.registry)
 
 
