@@ -11,7 +11,7 @@ IMAGES := cronix-operator cronix-signer cronix-example
 export PYTHONPATH := spec:shim:sdk:operator:cli:cluster
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo demo-down test check e2e test-browser fmt lint type imports unit bench lock setup wheels images charts \
+.PHONY: help demo demo-down test check e2e test-browser fmt lint type imports unit fuzz bench lock setup wheels images charts \
   cluster-up cluster-down cluster-status kubeconfig
 
 help: ## this list
@@ -48,6 +48,9 @@ check: setup ## the fast loop without a cluster: format, lint, types, imports, t
 e2e: setup ## the end-to-end tests on the running local cluster
 	@$(BIN)/python -m pytest -q -n 4 --dist loadgroup -m "not disruptive" --durations=10 tests/e2e
 	@$(BIN)/python -m pytest -q -m disruptive --durations=5 tests/e2e
+
+fuzz: setup ## 1,000 random CronixApps on the running local cluster (the end-to-end tests take 150)
+	@CRONIX_FUZZ_APPS=1000 $(BIN)/python -m pytest -q tests/e2e/test_fuzzed_apps.py
 
 unit: setup ## the tests that need no cluster
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e --ignore=tests/browser

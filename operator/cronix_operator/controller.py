@@ -24,12 +24,13 @@ from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.render import spec_hash
 from cronix_operator.core.runstatus import overlaid
 from cronix_operator.core.samples import Sample, log_samples, status_samples
-from cronix_operator.core.settle import Answer, after_attempt
+from cronix_operator.core.settle import Answer, after_attempt, asks
 from cronix_operator.core.status import may_wait, patch_for, refused, summarize
 from cronix_operator.measure import tell_walk
 from cronix_operator.ports import EventPort, Key, MetricsPort, NoticePort, RunEnded, StatusPort
 from cronix_operator.reconcile import Ports, ask, reconcile
 from cronix_operator.runwatch import RunWatch
+from cronix_operator.seats import Seats
 from cronix_operator.workqueue import WorkQueue
 
 logger = logging.getLogger("cronix.operator")
@@ -82,31 +83,33 @@ class Controller:
         self._notices = notices
         self._now = now
         self._jitter = jitter
-        self._workers = workers
         self._resync_seconds = resync_seconds
         self._tenants: dict[Key, Tenant] = {}
         self._queue: WorkQueue[Key] = WorkQueue(lambda: now().monotonic, metrics.taken)
         self._tasks: list[asyncio.Task[None]] = []
+        self._attending: set[asyncio.Task[None]] = set()
+        self._seats = Seats(workers)
         self.runs = RunWatch(self, events, status, now, ended)
         self.last_turn_monotonic = now().monotonic
 
     def start(self) -> None:
-        """Start the workers and the heartbeat that the liveness probe looks at."""
-        self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._workers)]
+        """Start the dispatcher and the heartbeat that the liveness probe looks at."""
+        self._tasks = [asyncio.create_task(self._dispatch(), name="dispatch")]
         self._tasks.append(asyncio.create_task(self._beat(), name="heartbeat"))
         self.runs.start()
 
     async def stop(self) -> None:
-        """Cancel the workers; a walk that is cut short is repeated by the next start. Runs counted are written down."""
+        """Cancel everything; a walk that is cut short is repeated by the next start. Runs counted are written down."""
         await self.runs.stop()
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._attending]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(self._write_down_runs(key, tenant) for key, tenant in self._tenants.items()))
 
     def depth(self) -> int:
-        """How many apps are due and wait for a worker."""
-        return self._queue.depth()
+        """How many apps are due and wait for a seat."""
+        return self._queue.depth() + self._seats.waiting
 
     def run_samples(self) -> Iterator[Sample]:
         """The gauges that speak of runs, of all apps, as of now."""
@@ -209,20 +212,26 @@ class Controller:
             self.last_turn_monotonic = self._now().monotonic
             await asyncio.sleep(1)
 
-    async def _work(self) -> None:
+    async def _dispatch(self) -> None:
+        """A task of its own for each due app: what one waits for, be it for a minute, no other waits for."""
         while True:
             key = await self._queue.get()
-            start = self._now().monotonic
-            result: str | None = "InternalError"
-            try:
-                result = await self._process(key)
-            except Exception:  # promise 7: whatever one app provokes, the worker lives on
-                logger.exception("walk failed", extra={"namespace": key[0], "app": key[1]})
-                self._queue.add(key, self._backoff(key))
-            finally:
-                self._queue.done(key)
-                if result is not None:
-                    self._metrics.reconciled(result, self._now().monotonic - start)
+            task = asyncio.create_task(self._attend(key))
+            self._attending.add(task)
+            task.add_done_callback(self._attending.discard)
+
+    async def _attend(self, key: Key) -> None:
+        start = self._now().monotonic
+        result: str | None = "InternalError"
+        try:
+            result = await self._process(key)
+        except Exception:  # promise 7: whatever one app provokes, the others go on
+            logger.exception("walk failed", extra={"namespace": key[0], "app": key[1]})
+            self._queue.add(key, self._backoff(key))
+        finally:
+            self._queue.done(key)
+            if result is not None:
+                self._metrics.reconciled(result, self._now().monotonic - start)
 
     def _backoff(self, key: Key) -> float:
         tenant = self._tenants.get(key)
@@ -236,32 +245,41 @@ class Controller:
         tenant = self._tenants.get(key)
         if tenant is None:
             return None
-        now = self._now()
         try:
             app = with_defaults(parse_app(tenant.body), self._ports.limits)
         except Stalled as exc:
-            await self._refuse(key, tenant, exc, now)
+            await self._refuse(key, tenant, exc, self._now())
             return exc.reason
-        answer, outcome, memory = await self._walk(app, tenant.memory, now)
-        tenant.memory = after_attempt(app, memory, answer, now, self._jitter())
-        result: str | None = None
-        if self._tenants.get(key) is tenant:
-            result = await self._tell(app, tenant, outcome, key_news(memory.rotation, tenant.memory.rotation))
+        asked = await self._ask(app, tenant.memory)
+        async with self._seats.walking(tenant.memory):
+            answer, outcome, memory = await self._walk(app, tenant.memory, asked)
+            tenant.memory = after_attempt(app, memory, answer, self._now(), self._jitter())
+            result: str | None = None
+            if self._tenants.get(key) is tenant:
+                result = await self._tell(app, tenant, outcome, key_news(memory.rotation, tenant.memory.rotation))
         if self._tenants.get(key) is tenant:
             self._queue.add(key, self._next_look(app, tenant, outcome, answer))
         return result
 
-    async def _walk(self, app: App, memory: Memory, now: Now) -> tuple[Answer, Outcome | ReconcileError, Memory]:
-        answer = Answer()
+    async def _ask(self, app: App, memory: Memory) -> Answer | ReconcileError:
+        if not asks(app, memory, self._now()):
+            return Answer()
+        async with self._seats.asking(app, memory):
+            try:
+                return await ask(app, memory, self._now(), self._ports)
+            except Exception as exc:  # noqa: BLE001  # logged and told by _failure
+                return _failure(app, exc)
+
+    async def _walk(
+        self, app: App, memory: Memory, asked: Answer | ReconcileError
+    ) -> tuple[Answer, Outcome | ReconcileError, Memory]:
+        if isinstance(asked, ReconcileError):
+            return Answer(), asked, memory
         try:
-            answer = await ask(app, memory, now, self._ports)
-            return answer, *await reconcile(app, memory, answer, now, self._ports)
-        except ReconcileError as exc:
-            return answer, exc, memory
-        except Exception as exc:  # promise 7: told in this app's condition, and the others go on
-            logger.exception("unexpected failure", extra={"namespace": app.namespace, "app": app.name})
-            text = f"the operator failed on this app ({type(exc).__name__}); its log has the details"
-            return answer, Waiting("InternalError", text), memory
+            # The clock is read after the waiting: a slot that passed meanwhile is a past one, too.
+            return asked, *await reconcile(app, memory, asked, self._now(), self._ports)
+        except Exception as exc:  # noqa: BLE001  # logged and told by _failure
+            return asked, _failure(app, exc), memory
 
     def _next_look(self, app: App, tenant: Tenant, outcome: Outcome | ReconcileError, answer: Answer) -> float:
         now = self._now().monotonic
@@ -330,3 +348,11 @@ def _asks(body: Mapping[str, Any]) -> tuple[object, ...]:
     annotations = meta.get("annotations") or {}
     ours = tuple(sorted((k, v) for k, v in annotations.items() if k.startswith(_READ_ANNOTATIONS)))
     return (meta["uid"], meta.get("generation"), ours)
+
+
+def _failure(app: App, exc: Exception) -> ReconcileError:
+    """What ended a walk; a fault of ours is told in this app's condition, and the others go on (promise 7)."""
+    if isinstance(exc, ReconcileError):
+        return exc
+    logger.error("unexpected failure", exc_info=exc, extra={"namespace": app.namespace, "app": app.name})
+    return Waiting("InternalError", f"the operator failed on this app ({type(exc).__name__}); its log has the details")

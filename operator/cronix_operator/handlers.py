@@ -34,6 +34,7 @@ from cronix_operator.settings import Settings
 
 logger = logging.getLogger("cronix.operator")
 
+ANEW_SECONDS = 2.0
 STALL_SECONDS = 30.0
 
 
@@ -126,11 +127,14 @@ class Stretch:
         return self._door.ill if self._door is not None else ""
 
     async def serve(self, namespaces: tuple[str, ...], stop: asyncio.Event) -> bool:
-        """Watch and work until `stop` is set (then True) or a signal comes; "" as a namespace is the whole cluster."""
+        """Watch and work until `stop` is set (then True) or a signal comes; "" as a namespace is the whole cluster.
+
+        True as well, after a pause, when kopf gave up: for it any error in a watch's stream but 410 is the end.
+        """
         registry = kopf.OperatorRegistry()
         self._door = register(registry, self._settings, self._api, self._metrics)
         everywhere = "" in namespaces
-        asked = False
+        asked = broken = False
 
         @kopf.on.cleanup(registry=registry)
         async def let_go(**_: object) -> None:
@@ -148,10 +152,15 @@ class Stretch:
                 namespaces=[] if everywhere else list(namespaces),
                 stop_flag=stop,
             )
+        except Exception:
+            logger.exception("watching ended with an error; it begins anew in %g s", ANEW_SECONDS)
+            broken = True
         finally:
             self._door = None
             cancel_on_signals()  # kopf has put its own handlers in the place of these
-        return asked
+        if broken:
+            await asyncio.sleep(ANEW_SECONDS)
+        return asked or broken
 
 
 def cancel_on_signals() -> None:

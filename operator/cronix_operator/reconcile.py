@@ -32,7 +32,7 @@ from cronix_operator.core.prune import judge, note_absent
 from cronix_operator.core.render import render
 from cronix_operator.core.restore import restore
 from cronix_operator.core.rotation import Rotation, preferred
-from cronix_operator.core.settle import Answer, accept, is_due, settle
+from cronix_operator.core.settle import Answer, accept, asks, settle
 from cronix_operator.probe import Chance, KeyPort, SourcePort, look
 
 
@@ -65,7 +65,7 @@ class Ports:
 
 async def ask(app: App, memory: Memory, now: Now, ports: Ports) -> Answer:
     """Ask the source if it is due. A failure is a value here: with a last good manifest the walk goes on without it."""
-    if (app.suspend and memory.good is not None) or not is_due(app, memory, now):
+    if not asks(app, memory, now):
         return Answer()
     endpoint: Endpoint | None = None
     try:
@@ -110,13 +110,16 @@ async def reconcile(app: App, memory: Memory, answer: Answer, now: Now, ports: P
     desired = render(app, settled.good.manifest, settled.good.endpoint, ports.limits, ports.time_zones, keys)
     observed = await ports.cluster.observe(app)
     absent = absent_names(app, desired, observed)
-    absences = note_absent(absent, memory.absences, now.monotonic) if settled.fresh else memory.absences
+    # Not by the source alone: after a switch to a broken inline manifest the last good one is still the app's word.
+    own_word = isinstance(app.source, InlineSource | ConfigMapSource) and settled.good.endpoint is None
+    # The tenant's own word needs no second look, so a walk that repeats one cut short may go by the last reading.
+    looked = settled.fresh or own_word
+    absences = note_absent(absent, memory.absences, now.monotonic) if looked else memory.absences
     absences = {name: absence for name, absence in absences.items() if name in absent}
     verdict = judge(
         absences,
         owned=len(owned_by(app, observed)),
-        # Not by the source alone: after a switch to a broken inline manifest the last good one is still the app's word.
-        own_word=isinstance(app.source, InlineSource | ConfigMapSource) and settled.good.endpoint is None,
+        own_word=own_word,
         max_delete_percent=app.max_delete_percent,
         approval=settled.good.digest,
         approved=app.approve_prune,

@@ -267,3 +267,22 @@ def test_no_sequence_of_answers_removes_a_job_that_was_not_absent_twice(
                 assert gone == set()
 
     asyncio.run(run())
+
+
+@in_loop
+async def test_a_walk_that_the_api_server_cut_short_removes_what_the_tenant_took_out_when_it_is_repeated() -> None:
+    """The manifest was read, then nothing was answered: the next walk does not read it again, and still knows."""
+    world = World()
+    world.apply(source={"inline": document("a", "b")}, allowInsecureHTTP=True)
+    await world.walk()
+    world.apply(source={"inline": document("a")}, allowInsecureHTTP=True)
+
+    def away(method: str, path: str) -> None:
+        raise GONE
+
+    world.api.before = away
+    await world.walk()
+    world.api.before = None
+    await world.until_due()
+    assert world.names() == {"cronix-billing-a-0"}
+    assert world.seconds < 60

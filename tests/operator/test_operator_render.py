@@ -287,7 +287,11 @@ def test_whatever_the_tenant_says_the_pod_keeps_its_shape(
 
 
 def test_an_upgraded_signer_changes_the_spec_and_nothing_else_does() -> None:
+    """K2: the reference is rendered as it was given, digest and all; no tenant and no manifest has a say in it."""
     app, read = make_app(), manifest("sync")
     newer = dataclasses.replace(LIMITS, signer_image="registry.example.com/cronix-signer:2")
     hashes = {render(app, read, ENDPOINT, limits, ZONES).cron_jobs[0].spec_hash for limits in (LIMITS, LIMITS, newer)}
     assert len(hashes) == 2
+    (container,) = one(app).body["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == LIMITS.signer_image
+    assert "@sha256:" in LIMITS.signer_image

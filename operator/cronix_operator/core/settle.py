@@ -50,10 +50,15 @@ class Settled:
 
 
 def is_due(app: App, memory: Memory, now: Now) -> bool:
-    """Whether this walk asks the source: first time, spec or `reconcile-at` changed, interval over, retry due."""
+    """Whether asking the source is due: first time, spec or `reconcile-at` changed, interval over, retry due."""
     changed = memory.generation != app.generation or memory.reconcile_at != app.reconcile_at
     changed = changed or memory.approve_prune != app.approve_prune or memory.probe_signature != app.probe_signature
     return changed or now.monotonic >= memory.next_fetch_monotonic
+
+
+def asks(app: App, memory: Memory, now: Now) -> bool:
+    """Whether this walk asks the source: when it is due, unless the app sleeps and a good manifest is at hand."""
+    return not (app.suspend and memory.good is not None) and is_due(app, memory, now)
 
 
 def settle(app: App, memory: Memory, answer: Answer, now: Now) -> Settled:

@@ -46,8 +46,9 @@ class EventRecorder:
         )
 
     def _remember(self, key: str, monotonic: float) -> None:
+        self._said.pop(key, None)
         if len(self._said) >= MAX_REMEMBERED:
-            self._said = {k: t for k, t in self._said.items() if monotonic - t < QUIET_SECONDS}
+            del self._said[next(iter(self._said))]  # the one said longest ago
         self._said[key] = monotonic
 
     def _body(self, about: Mapping[str, str], event: Announcement, now: datetime, name: str) -> dict[str, object]:
