@@ -11,7 +11,7 @@ IMAGES := cronix-operator cronix-signer cronix-example
 export PYTHONPATH := spec:shim:sdk:operator:cli:cluster
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo demo-down test check e2e test-browser fmt lint type imports unit fuzz bench lock setup wheels images charts \
+.PHONY: help demo demo-down test check e2e test-browser fmt lint type imports unit fuzz test-faults bench lock setup wheels images charts \
   cluster-up cluster-down cluster-status kubeconfig
 
 help: ## this list
@@ -43,7 +43,7 @@ check: setup ## the fast loop without a cluster: format, lint, types, imports, t
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports >/dev/null || { $(BIN)/lint-imports; exit 1; }
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e --ignore=tests/browser
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e --ignore=tests/browser --ignore=tests/faults
 
 e2e: setup ## the end-to-end tests on the running local cluster
 	@$(BIN)/python -m pytest -q -n 4 --dist loadgroup -m "not disruptive" --durations=10 tests/e2e
@@ -52,8 +52,11 @@ e2e: setup ## the end-to-end tests on the running local cluster
 fuzz: setup ## 1,000 random CronixApps on the running local cluster (the end-to-end tests take 150)
 	@CRONIX_FUZZ_APPS=1000 $(BIN)/python -m pytest -q tests/e2e/test_fuzzed_apps.py
 
+test-faults: setup ## the operator killed at every API call, and behind an API server that breaks; on the local cluster
+	@CRONIX_FAULTS=whole $(BIN)/python -m pytest -q tests/faults
+
 unit: setup ## the tests that need no cluster
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e --ignore=tests/browser
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e --ignore=tests/browser --ignore=tests/faults
 
 test-browser: setup ## the report of `kubectl cronix` in a real browser; installs Debian's chromium if there is none
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
