@@ -46,7 +46,7 @@ check: setup ## the fast loop without a cluster: format, lint, types, imports, t
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/e2e --ignore=tests/browser --ignore=tests/faults
 
 e2e: setup ## the end-to-end tests on the running local cluster
-	@$(BIN)/python -m pytest -q -n 4 --dist loadgroup -m "not disruptive" --durations=10 tests/e2e
+	@$(BIN)/python -m pytest -q -n 4 --dist loadscope -m "not disruptive" --durations=10 tests/e2e
 	@$(BIN)/python -m pytest -q -m disruptive --durations=5 tests/e2e
 
 fuzz: setup ## 1,000 random CronixApps on the running local cluster (the end-to-end tests take 150)

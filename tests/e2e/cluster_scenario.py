@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cronix_cluster import iptables
+from cronix_cluster import iptables, processes
 from cronix_cluster.paths import Paths
 
 PATHS = Paths()
@@ -113,6 +113,8 @@ def scenario() -> dict[str, Any]:
     # Parts die; one's pid is given to somebody else (this scenario).
     for name in ("etcd", "kubelet", "containerd"):
         os.kill(first[name], signal.SIGKILL)
+    while any(processes.start_ticks(first[name]) is not None for name in ("etcd", "kubelet", "containerd")):
+        time.sleep(0.05)
     stale = json.loads((PATHS.pids / "kubelet").read_text())
     (PATHS.pids / "kubelet").write_text(json.dumps({**stale, "pid": os.getpid()}))
     seen["broken"] = harness("status")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import secrets
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # xdist has no types
 
 from cronix_cluster.audit import AuditMark
 from cronix_cluster.images import BUSYBOX_REFERENCE
@@ -19,6 +21,28 @@ from e2e.e2e_helpers import Place, Puppet, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Each test goes to the next free worker; those of a file that sets something up once stay on one.
+
+    xdist's own `loadgroup` does that by a mark, but no longer with pytest 9.2: it appends the group to a private
+    attribute that is gone, so each worker set up for itself.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return path if _sets_up_once(path) else nodeid
+
+
+@functools.cache
+def _sets_up_once(path: str) -> bool:
+    return "\npytestmark = pytest.mark.sets_up_once\n" in (Path(__file__).parents[2] / path).read_text()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    """Called by xdist where there are several workers."""
+    return Together(config, log)
 
 
 class Kubectl(Protocol):

@@ -17,7 +17,7 @@ import pytest
 from cronix_cluster.paths import REPOSITORY
 
 # What this file sets up once must be set up once: its tests stay on one of the parallel workers.
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.sets_up_once
 
 HERE = Path(__file__).parent
 COMPONENTS = {"etcd", "containerd", "apiserver", "kcm", "scheduler", "kubelet", "kube-proxy", "coredns"}

@@ -16,7 +16,7 @@ from e2e.bulk import JSON_PATCH, MERGE_PATCH, Bulk, Call, accepted, cron_jobs, c
 from e2e.e2e_helpers import Place, cronix_app, job, manifest, wait_until
 from e2e.json_paths import Tampering, tamperings
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.sets_up_once
 
 JOBS_PER_APP = 10  # one walk tells at most ten Events
 FEWEST_PATHS = 250  # so that a schema which could not be read does not pass for a proof

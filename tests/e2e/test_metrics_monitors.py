@@ -18,7 +18,7 @@ from e2e.conftest import Kubectl
 from e2e.e2e_helpers import wait_until
 from e2e.prometheus_helpers import dashboard
 
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.sets_up_once
 
 MODULE = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 MODULE_SUM = "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="

@@ -17,7 +17,7 @@ from e2e.e2e_helpers import Place, Puppet, cronix_app, job, manifest, wait_until
 from e2e.prometheus_helpers import Server, chart_rules, dashboard, operator_targets, prometheus, promtool, scrape
 
 # One Prometheus and one app for all of them.
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.sets_up_once
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from e2e.conftest import Kubectl
 from e2e.e2e_helpers import Place, Puppet, manifest, wait_until
 
 # One namespace and one minute for all tests of this file: they stay on one of the parallel workers.
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.sets_up_once
 
 RUN_SECONDS = 150
 KEYS = {name: secrets.token_hex(32) for name in ("github", "qstash-current", "qstash-next", "lambda")}
