@@ -102,7 +102,7 @@ def key_news(before: Rotation, after: Rotation) -> list[Announcement]:
     if after.enforced is False and before.enforced is not False:
         news.append(Announcement("Warning", "SignatureNotEnforced", _NOT_ENFORCED))
     for group in after.groups:
-        was, now = (first_of(state, group) if preferred_known(state) else None for state in (before, after))
+        was, now = (first_of(state, group) if _somebody_proven(state) else None for state in (before, after))
         if was is not None and now is not None and was != now:
             text = f'runs are signed with "{now}" from now on, with "{was}" before: the app accepts "{now}"'
             news.append(Announcement("Normal", "KeyPromoted", text))
@@ -112,6 +112,6 @@ def key_news(before: Rotation, after: Rotation) -> list[Announcement]:
     return news
 
 
-def preferred_known(rotation: Rotation) -> bool:
+def _somebody_proven(rotation: Rotation) -> bool:
     """Whether any key is known to be accepted, now or the last time that one was."""
     return any(record.proven for record in rotation.records)
