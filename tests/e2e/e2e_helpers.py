@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -60,6 +61,18 @@ def cronix_app(name: str, source: Mapping[str, Any] | None = None, **spec: Any) 
             **spec,
         },
     }
+
+
+def console_steps(page: Path) -> list[tuple[str, list[str]]]:
+    """(command, lines that its output must contain) of a page's `console` blocks, in the page's order."""
+    steps: list[tuple[str, list[str]]] = []
+    for block in re.findall(r"^```console\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                steps.append((line[2:], []))
+            else:
+                steps[-1][1].append(line)
+    return steps
 
 
 class Place:

@@ -11,20 +11,9 @@ from pathlib import Path
 import pytest
 
 from e2e.cli_calls import ROOT, plugin_folder
+from e2e.e2e_helpers import console_steps
 
 PAGES = {"cli.md": "cli", "pager.md": "night"}  # page -> its namespace
-
-
-def _steps(page: Path) -> list[tuple[str, list[str]]]:
-    """(command, lines that its output must contain) in the page's order."""
-    steps: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"^```console\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                steps.append((line[2:], []))
-            else:
-                steps[-1][1].append(line)
-    return steps
 
 
 def _has(told: str, expected: str) -> bool:
@@ -53,7 +42,7 @@ def test_a_page_about_kubectl_cronix_is_true(
     env |= plugin_folder(tmp_path, own) | {"EXAMPLE_IMAGE": images["cronix-example"]}
     clean = ["kubectl", "delete", "namespace", PAGES[name], "--ignore-not-found", "--timeout=60s"]
     subprocess.run(clean, env=env, check=True)
-    steps = _steps(ROOT / "docs" / name)
+    steps = console_steps(ROOT / "docs" / name)
     assert len(steps) > 20
     for command, expected in steps:
         done = subprocess.run(

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from cronix_operator.edges.listener import Listener
 
-class HealthServer:
+
+class HealthServer(Listener):
     """Serves the probes on every interface, for the kubelet calls from the node.
 
     It lives in the operator's own event loop on purpose: a loop that is blocked cannot answer, which is what the
@@ -15,24 +17,9 @@ class HealthServer:
     """
 
     def __init__(self, port: int, ill: Callable[[], str], unready: Callable[[], str]) -> None:
-        self._port = port
+        super().__init__(port, {"/healthz": self._alive, "/readyz": self._ready})
         self._ill = ill
         self._unready = unready
-        self._runner: web.AppRunner | None = None
-
-    async def start(self) -> None:
-        """Listen; OSError when the port is taken."""
-        app = web.Application()
-        app.router.add_get("/healthz", self._alive)
-        app.router.add_get("/readyz", self._ready)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, None, self._port).start()
-
-    async def stop(self) -> None:
-        """Close the listener."""
-        if self._runner is not None:
-            await self._runner.cleanup()
 
     async def _alive(self, _request: web.Request) -> web.Response:
         return _answer(self._ill())

@@ -21,6 +21,7 @@ from cronix_operator.core.errors import ReconcileError
 from cronix_operator.core.model import App, Endpoint, KeyMaterial, Subject
 from cronix_operator.core.runs import SUCCEEDED, Run
 from cronix_operator.core.samples import Sample, api_call
+from cronix_operator.edges.listener import Listener
 
 Key = tuple[str, str]
 JobLabels = tuple[str, ...]  # namespace and name of the CronixApp, job, index
@@ -247,28 +248,12 @@ class MeasuredSource:
         return document
 
 
-class MetricsServer:
+class MetricsServer(Listener):
     """Serves /metrics on every interface, for the scraper calls from elsewhere; without a port it serves nothing."""
 
     def __init__(self, port: int | None, metrics: Metrics) -> None:
-        self._port = port
+        super().__init__(port, {"/metrics": self._answer})
         self._metrics = metrics
-        self._runner: web.AppRunner | None = None
-
-    async def start(self) -> None:
-        """Listen; OSError when the port is taken."""
-        if self._port is None:
-            return
-        app = web.Application()
-        app.router.add_get("/metrics", self._answer)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, None, self._port).start()
-
-    async def stop(self) -> None:
-        """Close the listener."""
-        if self._runner is not None:
-            await self._runner.cleanup()
 
     async def _answer(self, _request: web.Request) -> web.Response:
         # In a thread: some thousand series take longer to write than the loop may stand still.
