@@ -22,10 +22,9 @@ from cronix_operator.core.memory import Memory, fingerprint, recalled
 from cronix_operator.core.model import App, KubeObject, Now, Subject
 from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.render import spec_hash
-from cronix_operator.core.runstatus import overlaid
 from cronix_operator.core.samples import Sample, log_samples, status_samples
 from cronix_operator.core.settle import Answer, after_attempt, asks
-from cronix_operator.core.status import may_wait, patch_for, refused, summarize
+from cronix_operator.core.status import as_they_stood, may_wait, patch_for, refused, summarize
 from cronix_operator.measure import tell_walk
 from cronix_operator.ports import EventPort, Key, MetricsPort, NoticePort, RunEnded, StatusPort
 from cronix_operator.reconcile import Ports, ask, reconcile
@@ -333,7 +332,7 @@ class Controller:
 
     async def _write_down_runs(self, key: Key, tenant: Tenant) -> None:
         """The last write of this process: a run that was counted but not marked would be counted again by the next."""
-        patch = patch_for(overlaid(tenant.status, self.runs.logs(tenant.subject)), tenant.status)
+        patch = patch_for(as_they_stood(tenant.status, self.runs.logs(tenant.subject)), tenant.status)
         try:
             async with asyncio.timeout(LAST_WRITE_SECONDS):
                 if patch is not None:

@@ -93,6 +93,25 @@ async def test_the_last_write_of_a_process_marks_what_it_counted() -> None:
 
 
 @in_loop
+async def test_the_last_write_of_a_process_takes_nothing_away() -> None:
+    """Promise 4: without news SIGTERM costs no write, and with news the next run, the keys and all else stay told."""
+    runs = await Runs.standing()
+    await runs.fails(0)
+    await runs.world.walk()
+    before = runs.world.status()
+    runs.world.clear_writes()
+    await runs.world.controller.stop()
+    assert runs.world.writes() == []
+    await runs.fails(1)
+    await runs.world.controller.stop()
+    after = runs.world.status()
+    assert "nextRun" in before
+    assert {field: after.get(field) for field in before.keys() - {"jobs", "summary", "lastFailure"}} == {
+        field: value for field, value in before.items() if field not in {"jobs", "summary", "lastFailure"}
+    }
+
+
+@in_loop
 async def test_a_replaced_run_is_superseded_and_its_trouble_goes_with_it() -> None:
     """Replace deletes the Job of a pod that never starts: Kubernetes itself keeps no trace of it."""
     runs = await Runs.standing()

@@ -69,7 +69,7 @@ def summarize(
             "lastChangeTime": timestamp(memory.good.changed_at),
         }
     if isinstance(outcome, ReconcileError):
-        return _as_they_stood(previous, logs) | status
+        return as_they_stood(previous, logs) | status
     return status | _rows(memory, outcome, previous, logs, now)
 
 
@@ -81,7 +81,7 @@ def refused(
     return {**previous, **overlaid(previous, logs), "observedGeneration": generation, "conditions": conditions}
 
 
-def _as_they_stood(previous: Mapping[str, Any], logs: Logs) -> dict[str, Any]:
+def as_they_stood(previous: Mapping[str, Any], logs: Logs) -> dict[str, Any]:
     """The rows of the last walk that got as far as the CronJobs, with the runs since; what belongs to them stays."""
     rows = overlaid(previous, logs)
     return {**{field: previous[field] for field in _OWNED_OPTIONAL if field in previous}, **rows} if rows else {}
