@@ -173,7 +173,7 @@ class _Asking:
         material = dataclasses.replace(self.material, keys=(key, *others))
         try:
             document = await self._ports.source.fetch(app, self._endpoint, material, int(now.utc.timestamp()))
-            return accept(app, document, self._ports.limits.max_cron_jobs_per_app), None
+            return accept(app, self._endpoint, document, self._ports.limits.max_cron_jobs_per_app), None
         except ReconcileError as exc:
             return None, exc
 

@@ -72,7 +72,7 @@ async def ask(app: App, memory: Memory, now: Now, ports: Ports) -> Answer:
         endpoint = await ports.inputs.endpoint(app)
         if endpoint is None:
             document = await _tenants_own(app, ports)
-            return Answer(accept(app, document, ports.limits.max_cron_jobs_per_app), rotation=Rotation())
+            return Answer(accept(app, None, document, ports.limits.max_cron_jobs_per_app), rotation=Rotation())
     except ReconcileError as exc:
         return Answer(fault=exc, restored=await _restored(app, memory, endpoint, ports))
     answer = await look(app, memory, endpoint, now, ports)

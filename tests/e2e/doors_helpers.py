@@ -16,6 +16,7 @@ from cronix_operator.core.naming import cron_job_name
 from e2e.e2e_helpers import RESTRICTED_CONTAINER, RESTRICTED_POD, Kubectl, Place, wait_until
 
 CASE_SECONDS = 90
+WEAK_KEY = "too short"  # the app takes it as well
 # The header that a door wants. Not in any ConfigMap: tests look for the second one where it must not be.
 GATES = {8081: ("X-Gate", "open sesame"), 8082: ("Authorization", f"Bearer {secrets.token_hex(16)}")}
 
@@ -35,7 +36,7 @@ class Doors:
             "tls.key": client.private_key_pem.bytes().decode(),
         }
         own = server_ca.issue_cert(self.host)
-        place.secret("doors-cron", current=self.key)
+        place.secret("doors-cron", current=self.key, weak=WEAK_KEY)
         place.secret(
             "doors-tls",
             **{

@@ -204,10 +204,10 @@ def test_more_cron_jobs_than_allowed_are_refused_whole() -> None:
     """J6: 16,384 CronJobs from one legal manifest; nothing changes."""
     many = document(*(job(f"j{n}", ["0 * * * *"] * 64) for n in range(9)))
     with pytest.raises(Stalled) as caught:
-        accept(make_app(), many, 512)
+        accept(make_app(), None, many, 512)
     assert caught.value.reason == "TooManyJobs"
     assert "576" in caught.value.message
-    assert len(accept(make_app(), document("a", job("b", ["0 * * * *"] * 2)), 3).jobs) == 2
+    assert len(accept(make_app(), None, document("a", job("b", ["0 * * * *"] * 2)), 3).jobs) == 2
 
 
 def test_the_first_override_that_says_a_field_wins() -> None:

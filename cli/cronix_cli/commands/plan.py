@@ -107,11 +107,12 @@ async def _from_file(cluster: Cluster, file: str, now: datetime) -> dict[str, An
 
 async def _manifest(session: Session, asker: Asker, app: App, file: str | None) -> Manifest:
     if file is not None:
-        return accept(app, load(file, None, session.now()), MAX_CRON_JOBS)
+        return accept(app, None, load(file, None, session.now()), MAX_CRON_JOBS)
     endpoint = await asker.endpoint(app)
     if endpoint is None:
-        return accept(app, await asker.own_document(app), MAX_CRON_JOBS)
-    return accept(app, await asker.fetch(app, endpoint, await asker.material(app), session.now()), MAX_CRON_JOBS)
+        return accept(app, None, await asker.own_document(app), MAX_CRON_JOBS)
+    document = await asker.fetch(app, endpoint, await asker.material(app), session.now())
+    return accept(app, endpoint, document, MAX_CRON_JOBS)
 
 
 def _decided(

@@ -114,7 +114,7 @@ async def _fetched(
 
 
 def _manifest(app: App, endpoint: Endpoint | None, document: object, body: dict[str, Any]) -> list[Check]:
-    manifest = accept(app, document, MAX_CRON_JOBS)
+    manifest = accept(app, endpoint, document, MAX_CRON_JOBS)
     digest = manifest_digest(manifest)
     force = ((body.get("status") or {}).get("manifest") or {}).get("hash")
     count = len(manifest.jobs)

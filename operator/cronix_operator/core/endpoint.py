@@ -26,7 +26,9 @@ def service_endpoint(app: App, source: ServiceSource, service: Mapping[str, Any]
     spec = service.get("spec") or {}
     if spec.get("type") == "ExternalName":
         raise Stalled(
-            "ServiceExternalName", f'Service "{source.name}" is of type ExternalName; use spec.source.url instead'
+            "ServiceExternalName",
+            f'Service "{source.name}" is of type ExternalName, another name for "{spec.get("externalName")}"; '
+            f"write the address itself, such as spec.source.url: https://{spec.get('externalName')}",
         )
     port = _port(source, [p for p in spec.get("ports") or [] if p.get("protocol", "TCP") == "TCP"])
     scheme = source.scheme or _scheme(port)
@@ -47,17 +49,21 @@ def _port(source: ServiceSource, ports: Sequence[Mapping[str, Any]]) -> Mapping[
     listed = ", ".join(f"{p['port']}" + (f" ({p['name']})" if p.get("name") else "") for p in ports) or "none"
     if source.port is None:
         if not ports:
-            raise Stalled("PortNotFound", f'Service "{source.name}" has no TCP port')
+            raise Stalled("PortNotFound", f'Service "{source.name}" has no TCP port; add one to its spec.ports')
         if len(ports) > 1:
             raise Stalled(
                 "PortUnclear",
-                f'Service "{source.name}" has several ports ({listed}); write spec.source.service.port',
+                f'Service "{source.name}" has several ports ({listed}); say which: '
+                f"spec.source.service.port: {ports[0]['port']}",
             )
         return ports[0]
     for port in ports:
         if source.port in (port["port"], port.get("name")):
             return port
-    raise Stalled("PortNotFound", f'Service "{source.name}" has no port "{source.port}"; it has {listed}')
+    raise Stalled(
+        "PortNotFound",
+        f'spec.source.service.port: Service "{source.name}" has no port "{source.port}"; it has {listed}',
+    )
 
 
 def _scheme(port: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ import hmac
 import re
 from collections.abc import Collection, Sequence
 
-from cronix_operator.core.errors import Stalled
 from cronix_operator.core.model import App, KeyMaterial, SecretKey, SigningKey
 from cronix_protocol.manifest import Manifest
 
@@ -26,7 +25,7 @@ class KeyNotMapped(Exception):
 
 
 def fetch_keys(app: App, data_keys: Collection[str], refs: Sequence[str]) -> tuple[SigningKey, ...]:
-    """The keys that may sign the manifest fetch, best first; raises Stalled(KeyNotFound) when there is none.
+    """The keys that may sign the manifest fetch, best first; empty when the Secret is.
 
     `data_keys`: the data keys of `signing.secretRef`'s Secret (unused with `signing.keys`). `refs`: the `secret_refs`
     of the last good manifest; before the first one only `current`, `previous` or any other key can be tried.
@@ -34,10 +33,6 @@ def fetch_keys(app: App, data_keys: Collection[str], refs: Sequence[str]) -> tup
     if app.signing_secret is None:
         return app.signing_keys
     names = [name for name in (*refs, *DEFAULT_KEY_NAMES) if name in data_keys] or sorted(data_keys)
-    if not names:
-        raise Stalled(
-            "KeyNotFound", f'Secret "{app.signing_secret}" has no data keys; put the signing key under "current"'
-        )
     return tuple(_of_secret(app.signing_secret, name) for name in dict.fromkeys(names))
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from cronix_operator.core.advice import not_json, origin
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
 from cronix_operator.core.memory import Good, Memory, manifest_digest
-from cronix_operator.core.model import App, Endpoint, InlineSource, Now
+from cronix_operator.core.model import App, Endpoint, Now
 from cronix_operator.core.prune import second_look
 from cronix_operator.core.rotation import Rotation, next_promotion
 from cronix_protocol.manifest import Manifest, ManifestInvalid, parse_document, parse_manifest
 
 BACKOFF_FIRST_SECONDS = 5.0
 MAX_FAULTS_SHOWN = 5
-SIGNATURE_CODES = frozenset({"MissingSignature", "MalformedHeader", "StaleTimestamp", "SignatureMismatch"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,27 +76,28 @@ def settle(app: App, memory: Memory, answer: Answer, now: Now) -> Settled:
     return Settled(good, fresh=False, fault=fault)
 
 
-def accept(app: App, document: object, max_cron_jobs: int) -> Manifest:
+def accept(app: App, endpoint: Endpoint | None, document: object, max_cron_jobs: int) -> Manifest:
     """The manifest that a fetched document (bytes) or inline object holds; raises Stalled when it must not be used."""
+    source = origin(app, endpoint)
     try:
         manifest = parse_manifest(document) if isinstance(document, bytes) else parse_document(document)
     except ManifestInvalid as exc:
         shown = [f"{fault.path or '(document)'}: {fault.message}" for fault in exc.faults[:MAX_FAULTS_SHOWN]]
         more = len(exc.faults) - len(shown)
         rest = f"; and {more} more" if more else ""
-        origin = "spec.source.inline" if isinstance(app.source, InlineSource) else "the manifest"
-        raise Stalled("ManifestInvalid", f"{origin} is not valid: {'; '.join(shown)}{rest}") from exc
+        hint = not_json(document) if exc.faults[0].code == "decode" else ""
+        raise Stalled("ManifestInvalid", f"{source} is not valid: {hint}{'; '.join(shown)}{rest}") from exc
     if manifest.app != app.app:
         raise Stalled(
             "AppMismatch",
-            f'the manifest says app "{manifest.app}", this CronixApp is for "{app.app}"; if that is the right app, '
+            f'{source} says app "{manifest.app}", this CronixApp is for "{app.app}"; if that is the right app, '
             f"write spec.app: {manifest.app}",
         )
     count = sum(len(job.schedules) for job in manifest.jobs)
     if count > max_cron_jobs:
         raise Stalled(
             "TooManyJobs",
-            f"the manifest asks for {count} CronJobs (one for each schedule of each job), the operator allows "
+            f"{source} asks for {count} CronJobs (one for each schedule of each job), the operator allows "
             f"{max_cron_jobs} per app; what is there stays as it is. Join schedules, or have the operator's "
             "CRONIX_MAX_CRONJOBS_PER_APP raised",
         )

@@ -24,6 +24,7 @@ from cronix_operator.core.runstatus import (
     run_fields,
     stuck,
 )
+from cronix_operator.core.unmatched import unmatched
 from cronix_protocol.schedule import parse_schedule
 
 MAX_ROWS = 256
@@ -145,7 +146,11 @@ def _failed(error: ReconcileError, logs: Logs) -> Verdicts:
 
 
 def _walked(app: App, outcome: Outcome, logs: Logs) -> Verdicts:
-    abnormal: dict[str, tuple[str, str]] = {**outcome.warnings, **stuck(logs)}
+    abnormal: dict[str, tuple[str, str]] = {
+        **outcome.warnings,
+        **unmatched(app, outcome.job_names),
+        **stuck(logs),
+    }
     count = len(outcome.in_step)
     in_step = f"{count} CronJob{'' if count == 1 else 's'} in step with {outcome.digest[:19]}"
     if outcome.faults:

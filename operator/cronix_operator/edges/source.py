@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,9 +17,9 @@ from typing import TypeAlias
 import httpx
 
 from cronix_operator.core.app import MANIFEST_PATH
-from cronix_operator.core.errors import Denied, ReconcileError, Stalled, Waiting
+from cronix_operator.core.errors import Stalled, Waiting
 from cronix_operator.core.model import App, Endpoint, KeyMaterial
-from cronix_operator.core.settle import SIGNATURE_CODES
+from cronix_operator.core.refusals import answered, printable, unreachable
 from cronix_operator.core.targets import (
     Address,
     is_cluster_name,
@@ -35,14 +34,7 @@ from cronix_protocol.faults import quoted
 from cronix_protocol.joburl import Url, split_url
 
 MAX_BODY_BYTES = 1024 * 1024
-MAX_ERROR_CHARS = 2048
-MAX_EXCERPT_CHARS = 120
 MIN_REDACTED_CHARS = 6
-
-_SIGNATURE_ADVICE = {
-    True: "the app's key is not the one in spec.signing",
-    False: "check the app's clock, and that no proxy drops X-Cron-Signature",
-}
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -87,11 +79,14 @@ class HttpSource:
                 endpoint, f"no complete answer within {app.timeout_seconds:g} s (spec.source.timeout)"
             ) from exc
         except httpx.HTTPError as exc:
-            raise _failed(endpoint, _cause(exc)) from exc
+            # With TLS 1.3 a server refuses the client's certificate only after the handshake, to the first read.
+            if isinstance(exc, httpx.ConnectError) or "[SSL" in str(exc):
+                raise unreachable(endpoint.url, str(exc)) from exc
+            raise _failed(endpoint, _cause(exc, endpoint.url)) from exc
         except ssl.SSLError as exc:
             raise Stalled("TLSConfigInvalid", f"spec.connection.tls: {exc.reason or exc}") from exc
         except _NotGood as exc:
-            fault = _answered(endpoint.url, exc, secrets)
+            fault = answered(endpoint.url, exc.status, exc.location, exc.body, secrets)
             fault.http_status = exc.status
             raise fault from None
 
@@ -274,66 +269,16 @@ async def _body(url: str, response: httpx.Response) -> bytes:
     raise _NotGood(response.status_code, response.headers.get("Location", ""), bytes(body))
 
 
-def _answered(url: str, answer: _NotGood, secrets: Sequence[str]) -> ReconcileError:
-    """What a non-2xx answer means: the app's own signature codes come with the cure, the rest with the first words."""
-    code, text = _app_code(answer.body, secrets)
-    if code in SIGNATURE_CODES:
-        wrong_key = code == "SignatureMismatch"
-        told = f"{url} refused the signature ({code}: {text}); {_SIGNATURE_ADVICE[wrong_key]}"
-        return Denied("SignatureRefused", told, names_key=True) if wrong_key else Waiting("SignatureRefused", told)
-    status = answer.status
-    if status in {301, 302, 303, 307, 308}:
-        to = _printable(_redacted(answer.location, secrets)) or "elsewhere"
-        return Stalled(
-            "Redirected", f"{url} redirects to {to}; redirects are never followed, write the final URL into spec.source"
-        )
-    if status == 404:
-        return Waiting(
-            "FetchFailed",
-            f"{url} answered 404; if the manifest has another path, write spec.source.service.path or the full url",
-        )
-    told = f"{url} answered {status}{': ' + text if text else ''}"
-    denied = status in {400, 401, 403}
-    return Denied("FetchFailed", told, names_key=False) if denied else Waiting("FetchFailed", told)
-
-
-def _app_code(body: bytes, secrets: Sequence[str]) -> tuple[str, str]:
-    """The protocol's error body `{code, message}`, or the first printable words of anything else."""
-    # Cut after the redaction: half a secret at the edge would not be recognised.
-    text = _redacted(body.decode("utf-8", "replace"), secrets)[:MAX_ERROR_CHARS]
-    try:
-        error = json.loads(text) if text.lstrip()[:1] == "{" else None
-    except (ValueError, RecursionError):  # nesting, too, is the other side's to choose
-        error = None
-    if isinstance(error, dict):
-        # Once more: the message may have been written with escapes.
-        return str(error.get("code", "")), _printable(_redacted(str(error.get("message", "")), secrets))
-    return "", _printable(text)
-
-
-def _redacted(text: str, secrets: Sequence[str]) -> str:
-    """`text` without what we sent in confidence: debug pages echo the request's headers (attack C5)."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
-
-
-def _printable(text: str) -> str:
-    """One line of plain characters: an app's answer must not paint a terminal or forge a log line (attack C7)."""
-    flat = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(flat.split())[:MAX_EXCERPT_CHARS]
-
-
 def _failed(endpoint: Endpoint, why: str) -> Waiting:
     return Waiting("FetchFailed", f"fetching {endpoint.url}: {why}")
 
 
-def _cause(exc: BaseException) -> str:
+def _cause(exc: BaseException, url: str) -> str:
+    maybe_tls = "; if this port speaks TLS, write scheme https" if url.startswith("http:") else ""
     names = {
-        httpx.ConnectError: "connection refused or unreachable; is the app running and its Service pointing at it?",
-        httpx.RemoteProtocolError: "the answer is no valid HTTP",
+        httpx.RemoteProtocolError: f"the answer is no valid HTTP{maybe_tls}",
         httpx.ReadError: "the connection broke in the middle of the answer",
     }
     text = next((words for kind, words in names.items() if isinstance(exc, kind)), type(exc).__name__)
-    detail = _printable(str(exc))
+    detail = printable(str(exc))
     return f"{text} ({detail})" if detail else text

@@ -1,0 +1,34 @@
+"""What a CronixApp says about jobs that its manifest does not have; names in, a sentence out; no I/O."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Collection
+
+from cronix_operator.core.app import SUSPENDED_JOBS
+from cronix_operator.core.model import App
+
+MAX_SHOWN = 5
+
+
+def unmatched(app: App, jobs: Collection[str]) -> dict[str, tuple[str, str]]:
+    """The condition NoSuchJob as type → (reason, message), or nothing.
+
+    A mistyped glob would else be a wish that nobody hears: the job runs on as if nothing had been said.
+    """
+    lost = [
+        f'spec.overrides[{i}].jobs: "{glob}"'
+        for i, override in enumerate(app.overrides)
+        for glob in override.jobs
+        if not any(fnmatch.fnmatchcase(job, glob) for job in jobs)
+    ]
+    lost += [f'{SUSPENDED_JOBS}: "{name}"' for name in app.suspended_jobs if name not in jobs]
+    if not lost:
+        return {}
+    text = f"no job of the manifest is meant by {_some(lost)}; its jobs are {_some(sorted(jobs))}"
+    return {"NoSuchJob": ("NoSuchJob", text)}
+
+
+def _some(words: list[str]) -> str:
+    more = len(words) - MAX_SHOWN
+    return ", ".join(words[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
