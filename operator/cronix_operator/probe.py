@@ -11,10 +11,11 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from cronix_operator.core.conditional import to_compare
 from cronix_operator.core.errors import Denied, ReconcileError, Waiting
 from cronix_operator.core.keys import fingerprint, key_groups, weak_keys
-from cronix_operator.core.memory import Memory
-from cronix_operator.core.model import App, Endpoint, KeyMaterial, Limits, Now, SecretKey, SigningKey
+from cronix_operator.core.memory import Good, Memory
+from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial, Limits, Now, SecretKey, SigningKey
 from cronix_operator.core.rotation import (
     MAX_ASKED,
     OFF,
@@ -48,7 +49,9 @@ class KeyPort(Protocol):
 
 
 class SourcePort(Protocol):
-    async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes: ...
+    async def fetch(
+        self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int, etag: str | None = None
+    ) -> Fetched: ...
 
 
 class LookPorts(Protocol):
@@ -76,6 +79,7 @@ async def look(app: App, memory: Memory, endpoint: Endpoint, now: Now, ports: Lo
     except ReconcileError as exc:
         return Answer(fault=exc, rotation=before)
     asking = _Asking(app, endpoint, now, ports, material)
+    asking.held = to_compare(app, memory, endpoint, material)
     manifest, fault = await asking.fetch(before)
     if manifest is not None and not set(secret_refs(manifest)) <= set(refs):
         await asking.read_again(secret_refs(manifest))
@@ -87,6 +91,8 @@ async def look(app: App, memory: Memory, endpoint: Endpoint, now: Now, ports: Lo
         fault,
         weak_keys=weak_keys(asking.material),
         rotation=await asking.ask_all(before, known, by_hand=by_hand),
+        etag=asking.etag,
+        unchanged=asking.unchanged,
     )
 
 
@@ -100,6 +106,9 @@ class _Asking:
         self._ports = ports
         self.material = material
         self._verdicts: dict[str, Verdict] = {}
+        self.held: Good | None = None
+        self.etag: str | None = None
+        self.unchanged = False
 
     async def read_again(self, refs: Sequence[str]) -> None:
         """The manifest names keys that were not read: the first one, or one that changed."""
@@ -159,21 +168,28 @@ class _Asking:
             self._verdicts.setdefault(name, "unclear")
 
     async def _ask(self, key: Key) -> tuple[Manifest | None, ReconcileError | None]:
-        manifest, fault = await self._request(key)
+        # Only the first request may be answered by 304: what the others ask is what the app thinks of a key.
+        held, self.held = self.held, None
+        manifest, fault = await self._request(key, held)
         self._verdicts[key[0].name] = _verdict(fault)
         return manifest, fault
 
     async def _verdict(self, key: Key) -> Verdict:
         return _verdict((await self._request(key))[1])
 
-    async def _request(self, key: Key) -> tuple[Manifest | None, ReconcileError | None]:
+    async def _request(self, key: Key, held: Good | None = None) -> tuple[Manifest | None, ReconcileError | None]:
         app, now = self._app, self._now
         others = tuple(other for other in self.material.keys if other[0] is not key[0])
         # The others stay in it: whatever the app echoes, no key may show.
         material = dataclasses.replace(self.material, keys=(key, *others))
         try:
-            document = await self._ports.source.fetch(app, self._endpoint, material, int(now.utc.timestamp()))
-            return accept(app, self._endpoint, document, self._ports.limits.max_cron_jobs_per_app), None
+            etag = None if held is None else held.etag
+            fetched = await self._ports.source.fetch(app, self._endpoint, material, int(now.utc.timestamp()), etag)
+            if fetched.body is None and held is not None:
+                self.unchanged = True
+                return held.manifest, None
+            self.etag = fetched.etag
+            return accept(app, self._endpoint, fetched.body, self._ports.limits.max_cron_jobs_per_app), None
         except ReconcileError as exc:
             return None, exc
 

@@ -15,6 +15,7 @@ import pytest
 
 from crd.crd_helpers import ROOT, Schema, closed, fields, root_schema, status_fields
 from cronix_operator.core.app import parse_app
+from cronix_operator.core.conditional import usable_etag
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
 from cronix_operator.core.history import History, record
 from cronix_operator.core.memory import Good, Known, Memory
@@ -64,7 +65,10 @@ def row(number: int) -> tuple[DesiredCronJob, dict[str, Any]]:
 def worst(rows: int = 300, faults: int = 300) -> tuple[Memory, Outcome]:
     in_step = tuple(row(number) for number in range(rows))
     pairs = {want.name: Known(uid="u" * 36, rendered="f" * 16, live="f" * 16) for want, _ in in_step}
-    good = Good(Manifest(1, "a" * 63, ()), "sha256:" + "0" * 64, None, fetched_at=NOW, changed_at=NOW)
+    etag = f'W/"{"x" * 250}"'
+    assert usable_etag(etag)
+    assert not usable_etag(f"x{etag}")
+    good = Good(Manifest(1, "a" * 63, ()), "sha256:" + "0" * 64, None, fetched_at=NOW, changed_at=NOW, etag=etag)
     broken = tuple(JobFault(JOB, number % 64, "UnknownTimeZone", LONG) for number in range(faults))
     outcome = Outcome(
         digest=good.digest,

@@ -16,7 +16,7 @@ from aiohttp import ClientSession
 from cronix_operator.core.catalogue import FAMILIES, JOB_LABELS
 from cronix_operator.core.errors import Waiting
 from cronix_operator.core.memory import Memory
-from cronix_operator.core.model import Endpoint, KeyMaterial
+from cronix_operator.core.model import Endpoint, Fetched, KeyMaterial
 from cronix_operator.core.samples import Sample, api_call, app_samples
 from cronix_operator.edges.api import ApiServer, Reply
 from cronix_operator.edges.metrics import MeasuredSource, Metrics, MetricsServer
@@ -124,7 +124,7 @@ async def test_an_answer_that_is_no_success_is_counted_by_its_class() -> None:
     """The class, not the status: 900 different ones would be the app's to choose."""
 
     class Refuses:
-        async def fetch(self, *_arguments: object) -> bytes:
+        async def fetch(self, *_arguments: object) -> Fetched:
             fault = Waiting("FetchFailed", "answered 503")
             fault.http_status = 503
             raise fault

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from cronix_operator.core.errors import Denied, Waiting
-from cronix_operator.core.model import App, Endpoint, KeyMaterial
+from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial
 from operator_fakes.builders import job, served
 from operator_fakes.keyring import NEW, OLD, again, give, running, states
 from operator_fakes.world import RANDOM_KEY, Site, World, in_loop
@@ -20,9 +20,11 @@ class Stubborn(Site):
         super().__init__()
         self.fault = fault
 
-    async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes:
+    async def fetch(
+        self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int, etag: str | None = None
+    ) -> Fetched:
         try:
-            return await super().fetch(app, endpoint, material, timestamp)
+            return await super().fetch(app, endpoint, material, timestamp, etag)
         except Denied:
             raise self.fault from None
 
@@ -90,9 +92,11 @@ async def test_a_bare_401_to_every_key_is_no_word_about_the_keys() -> None:
 class Trusting(Site):
     """An app that does not look at the signature."""
 
-    async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes:
+    async def fetch(
+        self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int, etag: str | None = None
+    ) -> Fetched:
         self.accepts.add(material.keys[0][1])
-        return await super().fetch(app, endpoint, material, timestamp)
+        return await super().fetch(app, endpoint, material, timestamp, etag)
 
 
 async def trusting(annotations: dict[str, str] | None = None) -> World:

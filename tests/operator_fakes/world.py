@@ -12,7 +12,7 @@ from typing import Any, cast
 from cronix_operator.controller import Controller
 from cronix_operator.core.announce import Announcement
 from cronix_operator.core.errors import Denied, ReconcileError, Waiting
-from cronix_operator.core.model import App, Endpoint, KeyMaterial, Limits, Now, Subject
+from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial, Limits, Now, Subject
 from cronix_operator.core.runs import Run
 from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.cluster import KubernetesCluster
@@ -42,28 +42,33 @@ def in_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]
 
 
 class Site:
-    """What the app answers to a fetch: bytes, or the fault that asking gives. `fetched` counts.
+    """What the app answers to a fetch: bytes with `etag`, or the fault that asking gives. `fetched` counts.
 
     `accepts`: the keys it verifies with; it refuses all others as the SDK does. `refused`: how often it did. `signed`:
-    the key of each request, in order.
+    the key of each request, in order. `compared`: the ETag that each carried; where it is `etag`, the answer is 304.
     """
 
     def __init__(self) -> None:
         self.answer: bytes | ReconcileError | Exception = GONE
+        self.etag: str | None = None
         self.accepts = {KEY}
         self.fetched = 0
         self.refused = 0
         self.signed: list[str] = []
+        self.compared: list[str | None] = []
 
-    async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes:
+    async def fetch(
+        self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int, etag: str | None = None
+    ) -> Fetched:
         key = material.keys[0][1]
         self.signed.append(key)
         if isinstance(self.answer, bytes) and key not in self.accepts:
             self.refused += 1
             raise Denied("SignatureRefused", "the app's key is not the one in spec.signing", names_key=True)
         self.fetched += 1
+        self.compared.append(etag)
         if isinstance(self.answer, bytes):
-            return self.answer
+            return Fetched(None if etag is not None and etag == self.etag else self.answer, self.etag)
         raise self.answer
 
 

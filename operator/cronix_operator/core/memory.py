@@ -50,13 +50,17 @@ def fingerprint(live: Mapping[str, Any]) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Good:
-    """The last manifest that was accepted: its digest, where it came from, when it was fetched and when it changed."""
+    """The last manifest that was accepted: its digest, where it came from, when it was fetched and when it changed.
+
+    `etag`: what its source calls this version of it, None where it does not say.
+    """
 
     manifest: Manifest
     digest: str
     endpoint: Endpoint | None
     fetched_at: datetime
     changed_at: datetime
+    etag: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -195,6 +195,14 @@ class Endpoint:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Fetched:
+    """A good answer of the source. `body` is None for a 304: what the ETag that was sent stands for still counts."""
+
+    body: bytes | None
+    etag: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class DesiredCronJob:
     """One CronJob as it should be. `body` carries every default, so the server returns what was sent."""
 

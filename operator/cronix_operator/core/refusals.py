@@ -52,6 +52,9 @@ def answered(url: str, status: int, location: str, body: bytes, secrets: Sequenc
     if status == 404:
         advice = "if the manifest has another path, write spec.source.service.path or the full spec.source.url"
         return Waiting("FetchFailed", f"{url} answered 404; {advice}")
+    if status == 304:
+        advice = "see what caches in front of the app; the whole manifest is asked for next"
+        return Waiting("FetchFailed", f"{url} answered 304 (not modified) to a question that was not asked; {advice}")
     said = f"{url} answered {status}{': ' + text if text else ''}"
     told = f"{said}; {_DOOR_ADVICE}" if status in {401, 403, 407} else said
     denied = status in {400, 401, 403}

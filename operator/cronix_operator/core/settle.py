@@ -23,8 +23,9 @@ MAX_FAULTS_SHOWN = 5
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """What asking for the manifest gave: an accepted `manifest`, a `fault`, or neither: not due.
+    """What asking for the manifest gave: an accepted `manifest` with its `etag`, a `fault`, or neither: not due.
 
+    `unchanged`: the source said only that the last good manifest, which is `manifest`, still counts (304).
     `restored`: with a fault, the last good manifest as the CronJobs still have it, when memory has none.
     """
 
@@ -34,6 +35,8 @@ class Answer:
     weak_keys: tuple[str, ...] | None = None  # None: the keys were not read
     rotation: Rotation | None = None  # None: nothing was asked about keys
     restored: Good | None = None
+    etag: str | None = None
+    unchanged: bool = False
 
     @property
     def asked(self) -> bool:
@@ -105,10 +108,12 @@ def accept(app: App, endpoint: Endpoint | None, document: object, max_cron_jobs:
 
 
 def _good(memory: Memory, manifest: Manifest, answer: Answer, now: Now) -> Good:
+    if answer.unchanged and memory.good is not None:
+        return dataclasses.replace(memory.good, fetched_at=now.utc)
     digest = manifest_digest(manifest)
     before = (memory.good.digest, memory.good.changed_at) if memory.good is not None else memory.changed
     changed_at = before[1] if before is not None and before[0] == digest else now.utc
-    return Good(manifest, digest, answer.endpoint, fetched_at=now.utc, changed_at=changed_at)
+    return Good(manifest, digest, answer.endpoint, fetched_at=now.utc, changed_at=changed_at, etag=answer.etag)
 
 
 def secret_refs(manifest: Manifest | None) -> tuple[str, ...]:

@@ -68,6 +68,8 @@ def summarize(
             "hash": memory.good.digest,
             "lastFetchTime": timestamp(memory.good.fetched_at),
             "lastChangeTime": timestamp(memory.good.changed_at),
+            # null takes away what an earlier manifest had
+            **({"etag": memory.good.etag} if memory.good.etag or (previous.get("manifest") or {}).get("etag") else {}),
         }
     if isinstance(outcome, ReconcileError):
         return as_they_stood(previous, logs) | status
@@ -91,8 +93,8 @@ def as_they_stood(previous: Mapping[str, Any], logs: Logs) -> dict[str, Any]:
 def patch_for(status: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any] | None:
     """The merge patch that turns `previous` into `status`, or None when nothing a person could miss has changed.
 
-    The times of fetches and probes alone are not worth a write: a resync without a change costs none (promise 4). They
-    travel with the next real change.
+    The times of fetches and probes, and the ETag, alone are not worth a write: a resync without a change costs none
+    (promise 4). They travel with the next real change.
     """
     # A walk that never got as far as the CronJobs says nothing about them: what is told stays told.
     gone = {field: None for field in _OWNED_OPTIONAL if "jobs" in status and field in previous and field not in status}
@@ -115,7 +117,7 @@ def _without_times(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _less(part: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in part.items() if k not in {"lastFetchTime", "lastProbeTime"}}
+    return {k: v for k, v in part.items() if k not in {"lastFetchTime", "lastProbeTime", "etag"}}
 
 
 def _keys(memory: Memory) -> dict[str, Any]:

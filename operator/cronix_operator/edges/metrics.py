@@ -18,8 +18,12 @@ from prometheus_client.registry import Collector
 
 from cronix_operator.core.catalogue import APP_LABELS, FAMILIES, JOB_LABELS
 from cronix_operator.core.errors import ReconcileError
+<<<<<<< ours
 from cronix_operator.core.model import App, Endpoint, KeyMaterial, Subject
 from cronix_operator.core.runs import SUCCEEDED, Run
+=======
+from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial
+>>>>>>> theirs
 from cronix_operator.core.samples import Sample, api_call
 from cronix_operator.edges.listener import Listener
 
@@ -222,7 +226,9 @@ def _code_class(http_status: int | None) -> str:
 
 
 class SourcePort(Protocol):
-    async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes: ...
+    async def fetch(
+        self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int, etag: str | None = None
+    ) -> Fetched: ...
 
 
 class MeasuredSource:
@@ -233,19 +239,21 @@ class MeasuredSource:
         self._metrics = metrics
         self._monotonic = monotonic
 
-    async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes:
+    async def fetch(
+        self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int, etag: str | None = None
+    ) -> Fetched:
         """What the source gives."""
         start = self._monotonic()
         result, http_status = "InternalError", None
         try:
-            document = await self._source.fetch(app, endpoint, material, timestamp)
-            result, http_status = "Succeeded", 200
+            fetched = await self._source.fetch(app, endpoint, material, timestamp, etag)
+            result, http_status = "Succeeded", 304 if fetched.body is None else 200
         except ReconcileError as exc:
             result, http_status = exc.reason, exc.http_status
             raise
         finally:
             self._metrics.fetched(app.key, result, http_status, self._monotonic() - start)
-        return document
+        return fetched
 
 
 class MetricsServer(Listener):

@@ -17,8 +17,9 @@ from typing import TypeAlias
 import httpx
 
 from cronix_operator.core.app import MANIFEST_PATH
+from cronix_operator.core.conditional import is_same, usable_etag
 from cronix_operator.core.errors import Stalled, Waiting
-from cronix_operator.core.model import App, Endpoint, KeyMaterial
+from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial
 from cronix_operator.core.refusals import answered, printable, unreachable
 from cronix_operator.core.targets import (
     Address,
@@ -61,8 +62,10 @@ class HttpSource:
         self._resolve = resolver
         self._is_forbidden = is_forbidden
 
-    async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes:
-        """The body of a 2xx answer, at most 1 MiB; raises Stalled or Waiting with what to do about it.
+    async def fetch(
+        self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int, etag: str | None = None
+    ) -> Fetched:
+        """The body of a 2xx answer, at most 1 MiB, or that `etag` still stands (304); raises Stalled or Waiting.
 
         `timestamp`: unix seconds that the signature carries. The MAC covers the protocol's constant manifest path, so
         the app may be mounted behind any URL.
@@ -73,7 +76,7 @@ class HttpSource:
         try:
             async with asyncio.timeout(app.timeout_seconds):
                 address = await self._address(app, endpoint, url)
-                return await _get(url, address, material, signature)
+                return await _get(url, address, material, signature, etag)
         except TimeoutError as exc:
             raise _failed(
                 endpoint, f"no complete answer within {app.timeout_seconds:g} s (spec.source.timeout)"
@@ -169,7 +172,7 @@ def _address_in(text: str) -> Address | None:
         return None
 
 
-async def _get(url: Url, address: str, material: KeyMaterial, signature: str) -> bytes:
+async def _get(url: Url, address: str, material: KeyMaterial, signature: str, etag: str | None) -> Fetched:
     literal = f"[{address}]" if ":" in address else address
     headers = {
         "accept": "application/json",
@@ -178,6 +181,7 @@ async def _get(url: Url, address: str, material: KeyMaterial, signature: str) ->
         "accept-encoding": "identity",
         "host": url.authority,
         "x-cron-signature": signature,
+        **({} if etag is None else {"if-none-match": etag}),
     }
     extensions = {"sni_hostname": url.host.rstrip(".")}  # certificate and SNI are the name's, not the address's
     # Building a real context costs more than the fetch; plain http needs none, and an empty one trusts nobody.
@@ -188,7 +192,7 @@ async def _get(url: Url, address: str, material: KeyMaterial, signature: str) ->
             "GET", f"{url.scheme}://{literal}:{url.port}{url.path}", headers=headers, extensions=extensions
         ) as response,
     ):
-        return await _body(f"{url.scheme}://{url.authority}{url.path}", response)
+        return await _answer(f"{url.scheme}://{url.authority}{url.path}", response, etag)
 
 
 async def _post(url: Url, address: str, body: bytes, material: KeyMaterial, signature: str) -> int:
@@ -253,7 +257,7 @@ class _NotGood(Exception):
         self.body = body
 
 
-async def _body(url: str, response: httpx.Response) -> bytes:
+async def _answer(url: str, response: httpx.Response, sent_etag: str | None) -> Fetched:
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
@@ -264,8 +268,11 @@ async def _body(url: str, response: httpx.Response) -> bytes:
             )
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise Waiting("FetchFailed", f"{url} answered compressed although asked not to")
+    told_etag = usable_etag(response.headers.get("ETag"))
     if response.is_success:
-        return bytes(body)
+        return Fetched(bytes(body), told_etag)
+    if response.status_code == 304 and sent_etag is not None and is_same(told_etag or sent_etag, sent_etag):
+        return Fetched(None, sent_etag)
     raise _NotGood(response.status_code, response.headers.get("Location", ""), bytes(body))
 
 
