@@ -121,6 +121,20 @@ def priority_class(kubectl: Kubectl) -> Iterator[str]:
     kubectl("delete", "priorityclass", name, "--wait=false")
 
 
+def test_what_has_not_changed_is_not_sent_again(doors: Doors) -> None:
+    """ETag: the second reading asks with If-None-Match; the app answers 304 to nothing else."""
+    asked = "/manifest/etag"
+    doors.serve("etag", go(f"http://{doors.host}:8080/run/etag"), etag='"v1"')
+    source = {"service": {"name": "doors", "port": 8080, "path": asked}, "interval": "15s"}
+    doors.place.apply(cronix_app("etag", source))
+    doors.place.wait_ready("etag")
+
+    def signed() -> list[int]:
+        return [r["status"] for r in doors.requests(asked) if r["ok"]]  # all but the one with a random key
+
+    wait_until(lambda: signed()[:2] == [200, 304], 40, "a reading that says no change")
+
+
 def test_what_is_said_about_pods_stands_in_the_pod_that_ran(doors: Doors, priority_class: str) -> None:
     """`jobDefaults.pod`, every field of it, as the API server and the kubelet made it; and the signer still works."""
     linux = {"matchExpressions": [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]}

@@ -90,7 +90,7 @@ def doors(kubectl: Kubectl, operator: None, images: dict[str, str]) -> Iterator[
 @pytest.mark.parametrize("case", SITUATIONS, ids=lambda case: str(case["situation"]).replace(" ", "-"))
 def test_what_a_new_user_gets_wrong_is_told_with_what_to_write(doors: Doors, case: dict[str, Any]) -> None:
     app = NAMES[case["situation"]]
-    message = doors.place.wait_condition(app, case.get("ready", "False"), case["reason"])
+    message = doors.place.wait_condition(app, case.get("ready", "False"), case["reason"], seconds=30)
     says = filled(case["says"], app, doors.place.namespace)
     assert re.fullmatch(".+".join(map(re.escape, says.split("…"))), message), f"\nit says: {message}\nwanted:  {says}"
     if "also" in case:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 
-from cronix_operator.core.model import App, Endpoint, KeyMaterial
+from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial
 from operator_fakes.builders import NAMESPACE, served
 from operator_fakes.world import Site, World, in_loop
 
@@ -16,10 +16,12 @@ DEAD = 100
 class HangingSite(Site):
     """Answers for `billing`, and never for any other."""
 
-    async def fetch(self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int) -> bytes:
+    async def fetch(
+        self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int, etag: str | None = None
+    ) -> Fetched:
         if app.name != "billing":
             await asyncio.Event().wait()
-        return await super().fetch(app, endpoint, material, timestamp)
+        return await super().fetch(app, endpoint, material, timestamp, etag)
 
 
 @in_loop

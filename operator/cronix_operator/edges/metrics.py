@@ -18,12 +18,8 @@ from prometheus_client.registry import Collector
 
 from cronix_operator.core.catalogue import APP_LABELS, FAMILIES, JOB_LABELS
 from cronix_operator.core.errors import ReconcileError
-<<<<<<< ours
-from cronix_operator.core.model import App, Endpoint, KeyMaterial, Subject
+from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial, Subject
 from cronix_operator.core.runs import SUCCEEDED, Run
-=======
-from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial
->>>>>>> theirs
 from cronix_operator.core.samples import Sample, api_call
 from cronix_operator.edges.listener import Listener
 
