@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
 import functools
 from typing import Any
@@ -42,6 +43,22 @@ async def test_a_new_app_gets_its_cron_jobs_and_is_ready() -> None:
     assert world.names() == {f"cronix-billing-{part}" for part in ("stays-0", "goes-0", "moves-0", "moves-1")}
     assert world.status()["summary"]["cronJobs"] == 4
     assert world.events.reasons() == ["ManifestApplied"]
+
+
+@in_loop
+async def test_a_weak_key_is_told_by_the_walk_that_reads_it() -> None:
+    """WeakKey: at once, not at the next interval; and it goes with the key."""
+    world = World()
+    world.site.answer = BEFORE
+    world.site.accepts |= {"short", "0123456789abcdef"}
+    world.api.put("secrets", NAMESPACE, "keys", data={"current": base64.b64encode(b"short").decode()})
+    world.apply()
+    await world.walk()
+    assert "openssl rand -hex 32" in world.condition("WeakKey")["message"]
+    assert world.condition("Ready")["status"] == "True"
+    world.api.put("secrets", NAMESPACE, "keys", data={"current": base64.b64encode(b"0123456789abcdef").decode()})
+    await world.until_due()
+    assert world.condition("WeakKey") == {}
 
 
 @in_loop

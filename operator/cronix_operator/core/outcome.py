@@ -63,18 +63,18 @@ def conclude(
         faults=(*desired.faults, *plan.conflicts, *late_conflicts),
         refused=refused,
         done=tuple(results),
-        warnings=_warnings(memory, plan, verdict),
+        warnings=_warnings(settled, plan, verdict),
         pending_prune=sum(hold.reason in {"PruneBlocked", "PruneUnconfirmed", "RunActive"} for hold in plan.holds),
         retry_after_seconds=min(waits, default=None),
         rolling=len(plan.rolling),
     )
 
 
-def _warnings(memory: Memory, plan: Plan, verdict: Verdict) -> dict[str, tuple[str, str]]:
+def _warnings(settled: Settled, plan: Plan, verdict: Verdict) -> dict[str, tuple[str, str]]:
     warnings: dict[str, tuple[str, str]] = {}
-    if memory.weak_keys:
+    if settled.weak_keys:
         text = (
-            f"signing key {', '.join(memory.weak_keys)} is shorter than 16 bytes; make one with: openssl rand -hex 32"
+            f"signing key {', '.join(settled.weak_keys)} is shorter than 16 bytes; make one with: openssl rand -hex 32"
         )
         warnings["WeakKey"] = ("WeakKey", text)
     if verdict.blocked:

@@ -45,11 +45,15 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settled:
-    """`good` is the manifest to work with; `fresh` iff this walk fetched it; `fault`: why the last fetch failed."""
+    """`good` is the manifest to work with; `fresh` iff this walk fetched it; `fault`: why the last fetch failed.
+
+    `weak_keys`: names of the keys that are too short, by the last reading of the Secrets.
+    """
 
     good: Good
     fresh: bool
     fault: ReconcileError | None
+    weak_keys: tuple[str, ...]
 
 
 def is_due(app: App, memory: Memory, now: Now) -> bool:
@@ -70,13 +74,18 @@ def settle(app: App, memory: Memory, answer: Answer, now: Now) -> Settled:
     A walk that did not ask (a CronJob changed) has the fault of the last asking: conditions must not come and go.
     """
     if answer.manifest is not None:
-        return Settled(_good(memory, answer.manifest, answer, now), fresh=True, fault=None)
+        good = _good(memory, answer.manifest, answer, now)
+        return Settled(good, fresh=True, fault=None, weak_keys=_weak_keys(memory, answer))
     fault = answer.fault or memory.source_fault
     # After an edit of spec.app the last good manifest is another app's: it must not be applied under the new id.
-    good = memory.good or answer.restored
-    if good is None or good.manifest.app != app.app:
+    last_good = memory.good or answer.restored
+    if last_good is None or last_good.manifest.app != app.app:
         raise fault or Waiting("NotFetched", "the manifest has not been fetched yet")
-    return Settled(good, fresh=False, fault=fault)
+    return Settled(last_good, fresh=False, fault=fault, weak_keys=_weak_keys(memory, answer))
+
+
+def _weak_keys(memory: Memory, answer: Answer) -> tuple[str, ...]:
+    return memory.weak_keys if answer.weak_keys is None else answer.weak_keys
 
 
 def accept(app: App, endpoint: Endpoint | None, document: object, max_cron_jobs: int) -> Manifest:
@@ -147,7 +156,7 @@ def after_attempt(app: App, memory: Memory, answer: Answer, now: Now, jitter: fl
         next_fetch = min([next_fetch, *(max(look, now.monotonic) for look in looks)])
     return dataclasses.replace(
         memory,
-        weak_keys=memory.weak_keys if answer.weak_keys is None else answer.weak_keys,
+        weak_keys=_weak_keys(memory, answer),
         generation=app.generation,
         reconcile_at=app.reconcile_at,
         approve_prune=app.approve_prune,
