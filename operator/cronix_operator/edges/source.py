@@ -78,9 +78,8 @@ class HttpSource:
                 address = await self._address(app, endpoint, url)
                 return await _get(url, address, material, signature, etag)
         except TimeoutError as exc:
-            raise _failed(
-                endpoint, f"no complete answer within {app.timeout_seconds:g} s (spec.source.timeout)"
-            ) from exc
+            text = f"no complete answer within {app.timeout_seconds:g} s (spec.source.timeout)"
+            raise _failed(endpoint, f"{text}; is the app running, and that quick?") from exc
         except httpx.HTTPError as exc:
             # With TLS 1.3 a server refuses the client's certificate only after the handshake, to the first read.
             if isinstance(exc, httpx.ConnectError) or "[SSL" in str(exc):
