@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import re
 import time
@@ -61,6 +62,21 @@ def cronix_app(name: str, source: Mapping[str, Any] | None = None, **spec: Any) 
             **spec,
         },
     }
+
+
+def changed(body: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `body` with these changes, by dotted path; None removes a field."""
+    copied = copy.deepcopy(dict(body))
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        node = copied
+        for name in parents:
+            node = node.setdefault(name, {})
+        if value is None:
+            del node[last]
+        else:
+            node[last] = value
+    return copied
 
 
 def console_steps(page: Path) -> list[tuple[str, list[str]]]:

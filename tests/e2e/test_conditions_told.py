@@ -5,7 +5,6 @@ The table is conditions_told.yaml; all its CronixApps stand side by side in one 
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 import yaml
 
 from e2e.doors_helpers import WEAK_KEY, Doors, cronix_app, doors_open, go
+from e2e.e2e_helpers import changed
 
 if TYPE_CHECKING:
     from e2e.conftest import Kubectl
@@ -46,17 +46,8 @@ def _answer(app: str, serve: dict[str, Any]) -> dict[str, Any]:
 
 def _written(app: str, changes: dict[str, Any]) -> dict[str, Any]:
     """The CronixApp that works, with the table's changes."""
-    body = copy.deepcopy(cronix_app(app, {"service": {"name": "doors", "port": 8080, "path": f"/manifest/{app}"}}))
-    for path, value in changes.items():
-        *parents, last = path.split(".")
-        node = body
-        for name in parents:
-            node = node.setdefault(name, {})
-        if value is None:
-            del node[last]
-        else:
-            node[last] = value
-    return body
+    source = {"service": {"name": "doors", "port": 8080, "path": f"/manifest/{app}"}}
+    return changed(cronix_app(app, source), changes)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ The CRD is installed under a group of its own, so that neither the operator nor 
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import secrets
@@ -16,7 +15,7 @@ import pytest
 import yaml
 
 from crd.crd_helpers import CRD_FILE, load_crd, page_examples
-from e2e.e2e_helpers import wait_until
+from e2e.e2e_helpers import changed, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,17 +35,7 @@ WRONG_WAYS: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("crd_
 
 def written(changes: dict[str, Any]) -> dict[str, Any]:
     """The shortest CronixApp with these changes; None removes a field."""
-    app = copy.deepcopy(SHORTEST)
-    for path, value in changes.items():
-        *parents, last = path.split(".")
-        node = app
-        for name in parents:
-            node = node.setdefault(name, {})
-        if value is None:
-            del node[last]
-        else:
-            node[last] = value
-    return app
+    return changed(SHORTEST, changes)
 
 
 class Apps:

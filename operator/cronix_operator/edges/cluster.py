@@ -67,12 +67,7 @@ class KubernetesCluster:
 
     async def job(self, namespace: str, name: str) -> KubeObject | None:
         """One Job; None when it is gone."""
-        reply = await self._api.request("GET", f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}")
-        if reply.status == 404:
-            return None
-        if not reply.ok:
-            raise Waiting("ApiUnavailable", f'reading Job "{name}": {reply.message}')
-        return reply.body
+        return await self._read("Job", f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}", name)
 
     async def _write(self, app: App, change: Change, redecide: Redecide) -> Done:
         for _ in range(CONFLICT_RETRIES):
@@ -147,11 +142,14 @@ class KubernetesCluster:
         return await self._api.request("DELETE", path, body={**options, "preconditions": preconditions})
 
     async def _get(self, namespace: str, name: str) -> KubeObject | None:
-        reply = await self._api.request("GET", f"{_path(namespace)}/{name}")
+        return await self._read("CronJob", f"{_path(namespace)}/{name}", name)
+
+    async def _read(self, kind: str, path: str, name: str) -> KubeObject | None:
+        reply = await self._api.request("GET", path)
         if reply.status == 404:
             return None
         if not reply.ok:
-            raise Waiting("ApiUnavailable", f'reading CronJob "{name}": {reply.message}')
+            raise Waiting("ApiUnavailable", f'reading {kind} "{name}": {reply.message}')
         return reply.body
 
 
