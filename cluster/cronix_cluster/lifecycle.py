@@ -99,6 +99,7 @@ def _prepare(paths: Paths) -> bool:
     network.ensure_bridge()
     filtered = network.prepare_kernel()
     network.open_forwarding()
+    network.keep_services_inside()
     cgroups.create()
     certs.ensure(paths.pki)
     _write_configs(paths, bridge_is_filtered=filtered)

@@ -124,15 +124,27 @@ def prepare_kernel() -> bool:
 
 def open_forwarding() -> None:
     """Where somebody's policy drops forwarded packets (Docker), let those of our bridge pass."""
-    saved = run("iptables-save", "-t", "filter")
-    if ":FORWARD DROP" not in saved or ":CRONIX-FORWARD " in saved:
+    if ":FORWARD DROP" not in run("iptables-save", "-t", "filter"):
         return
-    rules = [
-        f"-A CRONIX-FORWARD -i {BRIDGE} -j ACCEPT",
-        f"-A CRONIX-FORWARD -o {BRIDGE} -j ACCEPT",
-        "-I FORWARD -j CRONIX-FORWARD",
-    ]
-    run("iptables-restore", "--noflush", stdin="\n".join(["*filter", ":CRONIX-FORWARD - [0:0]", *rules, "COMMIT", ""]))
+    _own_chain("CRONIX-FORWARD", [f"-i {BRIDGE} -j ACCEPT", f"-o {BRIDGE} -j ACCEPT"], ["-I FORWARD"])
+
+
+def keep_services_inside() -> None:
+    """Refuse packets to a Service's address that no rule of kube-proxy has turned to a pod.
+
+    Without it they leave by the default route while kube-proxy has not yet written a new Service's rules, and whatever
+    answers there answers for the Service. A packet that kube-proxy has turned bears the pod's address in these chains.
+    """
+    refuse = f"-d {SERVICE_NETWORK} -j REJECT --reject-with icmp-port-unreachable"
+    _own_chain("CRONIX-SERVICES", [refuse], ["-A FORWARD", "-A OUTPUT"])
+
+
+def _own_chain(name: str, rules: list[str], jumps: list[str]) -> None:
+    """Write a chain of the filter table and the jumps to it, unless it is there."""
+    if f":{name} " in run("iptables-save", "-t", "filter"):
+        return
+    lines = [*(f"-A {name} {rule}" for rule in rules), *(f"{jump} -j {name}" for jump in jumps)]
+    run("iptables-restore", "--noflush", stdin="\n".join(["*filter", f":{name} - [0:0]", *lines, "COMMIT", ""]))
 
 
 def remove_links() -> None:

@@ -19,7 +19,11 @@ RESTRICTED_CONTAINER = {
 RESTRICTED_POD = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
 # From inside a pod: the API server's Service by its name proves cluster DNS, kube-proxy and the pods' network at once.
 API = "kubernetes.default.svc.cluster.local"
-SCRIPT = f"echo it is time; nslookup {API}; nc -w 5 {API} 443 </dev/null && echo connected"
+# A Service's address that nobody has: whatever answers there is outside the cluster.
+NOBODY = "10.96.255.254"
+SCRIPT = (
+    f"echo it is time; nslookup {API}; nc -w 5 {API} 443 </dev/null && echo connected; nc -w 5 {NOBODY} 80 2>&1; true"
+)
 
 
 def cronjob(image: str) -> dict[str, Any]:
@@ -53,7 +57,8 @@ def test_a_plain_cronjob_fires_by_itself_and_its_pod_reaches_the_cluster(
     kubectl: Kubectl, namespace: str, audit: Callable[[], AuditMark], busybox_image: str
 ) -> None:
     """Kubernetes' own CronJob controller makes the Job (ownerReferences and the audit log say so); its pod runs under
-    Pod Security restricted, resolves a Service's name and connects to it; its log is readable."""
+    Pod Security restricted, resolves a Service's name and connects to it, and what goes to a Service's address that
+    kube-proxy does not know stays in the cluster; its log is readable."""
     mark = audit()
     kubectl("-n", namespace, "create", "-f", "-", stdin=cronjob(busybox_image))
 
@@ -63,6 +68,7 @@ def test_a_plain_cronjob_fires_by_itself_and_its_pod_reaches_the_cluster(
     assert "it is time" in log
     assert "Address: 10.96.0.1" in log
     assert "connected" in log
+    assert "Connection refused" in log
     assert [c["type"] for c in job["status"]["conditions"] if c["type"] in {"Complete", "Failed"}] == ["Complete"]
     (owner,) = job["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["controller"]) == ("CronJob", "plain", True)

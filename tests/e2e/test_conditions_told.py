@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from e2e.conftest import Kubectl
 
 # What this file sets up once must be set up once: its tests stay on one of the parallel workers.
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.sets_up_once
 
 SITUATIONS: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("conditions_told.yaml").read_text("utf-8"))
 NAMES = {case["situation"]: f"case{number}" for number, case in enumerate(SITUATIONS)}

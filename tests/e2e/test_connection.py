@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from e2e.conftest import Kubectl
 
 # What this file sets up once must be set up once: its tests stay on one of the parallel workers.
-pytestmark = pytest.mark.xdist_group(__name__)
+pytestmark = pytest.mark.sets_up_once
 
 CA_SECRET = {"caSecretKeyRef": {"name": "ca-in-secret", "key": "root.pem"}}
 CLIENT = {"clientCertSecretRef": {"name": "client"}}
