@@ -30,6 +30,7 @@ from cronix_operator.ports import EventPort, Key, MetricsPort, NoticePort, RunEn
 from cronix_operator.reconcile import Ports, ask, reconcile
 from cronix_operator.runwatch import RunWatch
 from cronix_operator.seats import Seats
+from cronix_operator.successes import Successes
 from cronix_operator.workqueue import WorkQueue
 
 logger = logging.getLogger("cronix.operator")
@@ -68,6 +69,7 @@ class Controller:
         events: EventPort,
         metrics: MetricsPort,
         notices: NoticePort,
+        successes: Successes,
         *,
         now: Callable[[], Now],
         jitter: Callable[[], float],
@@ -88,7 +90,7 @@ class Controller:
         self._tasks: list[asyncio.Task[None]] = []
         self._attending: set[asyncio.Task[None]] = set()
         self._seats = Seats(workers)
-        self.runs = RunWatch(self, events, status, now, ended)
+        self.runs = RunWatch(self, events, status, successes, now, ended)
         self.last_turn_monotonic = now().monotonic
 
     def start(self) -> None:
@@ -297,6 +299,7 @@ class Controller:
         self, app: App, tenant: Tenant, outcome: Outcome | ReconcileError, news: list[Announcement]
     ) -> str | None:
         now = self._now()
+        outcome = self.runs.walked(app.subject, outcome, tenant.status)
         status = summarize(app, tenant.memory, outcome, tenant.status, now.utc, self.runs.logs(app.subject))
         tell_walk(self._metrics, app, tenant.memory, outcome, {**tenant.status, **status}, now.utc)
         patch = patch_for(status, tenant.status)

@@ -21,6 +21,7 @@ from cronix_operator.core.app import GROUP, PLURAL, VERSION
 from cronix_operator.core.model import Limits, Now
 from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.cluster import KubernetesCluster
+from cronix_operator.edges.configmaps import ConfigMaps
 from cronix_operator.edges.events import EventRecorder
 from cronix_operator.edges.inputs import Inputs
 from cronix_operator.edges.metrics import MeasuredSource, Metrics
@@ -31,6 +32,7 @@ from cronix_operator.pace import Pace
 from cronix_operator.probe import Chance
 from cronix_operator.reconcile import Ports
 from cronix_operator.settings import Settings
+from cronix_operator.successes import Successes
 
 logger = logging.getLogger("cronix.operator")
 
@@ -81,6 +83,7 @@ class Door:
             events,
             self._metrics,
             self._notices,
+            Successes(ConfigMaps(self._api, settings.service_account)),
             now=read_clocks,
             jitter=lambda: random.uniform(-1, 1),  # noqa: S311  # spreads load, keeps no secret
             workers=settings.workers,

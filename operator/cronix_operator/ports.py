@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 from cronix_operator.core.announce import Announcement
 from cronix_operator.core.model import App, KeyMaterial, KubeObject, Subject
+from cronix_operator.core.previous import Verb
 from cronix_operator.core.runs import Run
 from cronix_operator.core.samples import Sample
 
@@ -21,6 +22,11 @@ class JobPort(Protocol):
 
 class StatusPort(JobPort, Protocol):
     async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool: ...
+
+
+class ConfigMapPort(Protocol):
+    async def config_map(self, app: Subject, name: str) -> KubeObject | None: ...
+    async def write_config_map(self, app: Subject, verb: Verb, body: KubeObject) -> bool: ...
 
 
 class EventPort(Protocol):

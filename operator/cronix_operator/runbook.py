@@ -16,6 +16,7 @@ from cronix_operator.core.announce import Announcement
 from cronix_operator.core.history import forget
 from cronix_operator.core.jobfacts import JobFacts, PodFacts, parse_job, parse_pod
 from cronix_operator.core.model import KubeObject
+from cronix_operator.core.previous import Mounted
 from cronix_operator.core.runlog import CronFacts, Log, Seen, advance, cron_facts, first_log, stuck_text
 from cronix_operator.core.runnews import paced
 from cronix_operator.core.runs import Origin, Run
@@ -169,6 +170,16 @@ class RunBook:
         for key in self._owned.get((namespace, app_uid), ()):
             if key in self._logs:
                 yield self._cron_jobs[key].origin, self._logs[key]
+
+    def mounted(self, namespace: str, app_uid: str) -> Mounted:
+        """The jobs of an app whose signers ask for their last success, and when that was."""
+        app, times = "", dict[str, datetime | None]()
+        for key in self._owned.get((namespace, app_uid), ()):
+            facts, log = self._cron_jobs[key], self._logs.get(key)
+            if facts.asks:
+                known = [times.get(facts.origin.job), log.history.last_success if log is not None else None]
+                app, times[facts.origin.job] = facts.app, max(filter(None, known), default=None)
+        return Mounted(app, times)
 
     def forget_app(self, namespace: str, app_uid: str) -> None:
         """The CronixApp is gone; its CronJobs follow."""

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any, TypeAlias
 
 from cronix_operator.core.announce import Announcement
 from cronix_operator.core.errors import ReconcileError
 from cronix_operator.core.model import KubeObject, Now, Subject
+from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.runlog import Log
 from cronix_operator.core.runs import Origin
 from cronix_operator.ports import EventPort, Host, JobPort, Key, RunEnded
 from cronix_operator.runbook import RunBook
+from cronix_operator.successes import Successes
 from cronix_operator.workqueue import WorkQueue
 
 logger = logging.getLogger("cronix.operator")
@@ -25,15 +28,25 @@ logger = logging.getLogger("cronix.operator")
 GATHER_SECONDS = 0.5  # the events of one moment become one look
 SILENCE_SECONDS = 300.0
 WORKERS = 2
+Walked: TypeAlias = Outcome | ReconcileError
 
 
 class RunWatch:
     """Feed it events; it calls `ended` for each run exactly once per process and mark. Start it inside the loop."""
 
-    def __init__(self, host: Host, events: EventPort, jobs: JobPort, now: Callable[[], Now], ended: RunEnded) -> None:
+    def __init__(
+        self,
+        host: Host,
+        events: EventPort,
+        jobs: JobPort,
+        successes: Successes,
+        now: Callable[[], Now],
+        ended: RunEnded,
+    ) -> None:
         self._host = host
         self._events = events
         self._jobs = jobs
+        self._successes = successes
         self._now = now
         self._ended = ended
         self._book = RunBook()
@@ -70,6 +83,16 @@ class RunWatch:
         """A CronixApp went."""
         self._queue.forget(key)
         self._book.forget_app(key[0], uid)
+        self._successes.forget(uid)
+
+    def walked(self, subject: Subject, outcome: Walked, status: Mapping[str, Any]) -> Walked:
+        """What a walk came to, with what is to be told of the ConfigMap of successes; `status`: as last written."""
+        if not isinstance(outcome, Outcome):
+            return outcome
+        told, left = self._successes.walked(subject, outcome, status)
+        if left:
+            self._due((subject.namespace, subject.name))
+        return told
 
     def logs(self, subject: Subject) -> dict[str, Log]:
         """What is known of an app's runs, by UID of their CronJob."""
@@ -110,7 +133,15 @@ class RunWatch:
         self._queue.add(key, max(GATHER_SECONDS, min(waits)))
         for event in look.news:
             await self._say(subject, event)
+        await self._keep_successes(key, subject, now.monotonic)
         await self._ask_after_the_silent(subject, now.utc)
+
+    async def _keep_successes(self, key: Key, subject: Subject, now: float) -> None:
+        again, moved = await self._successes.keep(subject, self._book.mounted(key[0], subject.uid), now)
+        if moved:
+            self._host.runs_moved(key, urgent=True)
+        if again is not None:
+            self._queue.add(key, max(GATHER_SECONDS, again))
 
     async def _say(self, subject: Subject, event: Announcement) -> None:
         self._host.notify((subject.namespace, subject.name), event)

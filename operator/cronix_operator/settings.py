@@ -39,6 +39,7 @@ class Settings:
     namespace: str = "cronix-system"  # the operator's own
     service_account: str = "cronix-system:cronix-operator"  # namespace:name, for the advice on missing rights
     secrets_namespaces: tuple[str, ...] = ("",)  # "" in it: wherever it watches; none: each namespace grants its own
+    writes_successes: bool = False  # False: each namespace grants the writing of its ConfigMap of last successes
     lease: str = ""  # name of the Lease in `namespace`; empty: no election, this is the only operator
     lease_terms: Terms = dataclasses.field(default_factory=Terms)
     denied_addresses: frozenset[str] = frozenset()
@@ -48,7 +49,7 @@ class Settings:
     def scope(self) -> Scope:
         """Where the operator works, for the list of the rights it needs."""
         lease = (self.namespace, self.lease) if self.lease else None
-        return Scope(self.watch_namespaces, self.secrets_namespaces, lease)
+        return Scope(self.watch_namespaces, self.secrets_namespaces, lease, self.writes_successes)
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
@@ -81,6 +82,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         namespace=namespace,
         service_account=":".join((namespace, env.get("POD_SERVICE_ACCOUNT", "cronix-operator"))),
         secrets_namespaces=_secrets_namespaces(env),
+        writes_successes=_among(env, "CRONIX_WRITES_SUCCESSES", ("false", "true")) == "true",
         lease=env.get("CRONIX_LEASE", ""),
         lease_terms=_lease_terms(env),
         denied_addresses=frozenset(address for address in own if address),

@@ -62,6 +62,7 @@ def test_the_default_values_fit_their_schema() -> None:
         ("watch.namespaces", "shop"),
         ("watch.namespaces", ["Shop"]),
         ("rbac.secrets", "get"),
+        ("rbac.previousSuccess", "cluster"),
         ("config.workers", 0),
         ("config.workers", "8"),
         ("config.maxCronJobsPerApp", 16385),
@@ -222,6 +223,17 @@ def test_the_rights_are_the_golden_list_and_nothing_more() -> None:
         "configmaps": "get",
         "secrets": "get",
     }
+
+
+def test_the_right_to_write_config_maps_is_one_more_and_off_as_it_comes() -> None:
+    """T2: the same list that the operator looks for, where it was told that it has the right."""
+    (rule,) = defined("cronix-operator.successRule")
+    more = [right for right in needed(Scope(writes_successes=True)) if right not in needed(Scope())]
+    assert [(right.group, right.resource, right.verb) for right in more] == [
+        ("", "configmaps", v) for v in rule["verbs"]
+    ]
+    assert rule == {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "update", "delete"]}
+    assert values()["rbac"]["previousSuccess"] is False
 
 
 def test_the_chart_sets_the_variables_that_the_operator_reads() -> None:

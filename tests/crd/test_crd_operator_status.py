@@ -21,6 +21,7 @@ from cronix_operator.core.history import History, record
 from cronix_operator.core.memory import Good, Known, Memory
 from cronix_operator.core.model import DesiredCronJob, JobFault
 from cronix_operator.core.outcome import Outcome
+from cronix_operator.core.previous import config_map_name
 from cronix_operator.core.rotation import KeyRecord, Rotation
 from cronix_operator.core.runlog import Log
 from cronix_operator.core.runs import Run, Trouble
@@ -82,6 +83,7 @@ def worst(rows: int = 300, faults: int = 300) -> tuple[Memory, Outcome]:
         warnings={"PruneBlocked": ("PruneBlocked", LONG), "DriftContested": ("DriftContested", LONG)},
         pending_prune=9,
         retry_after_seconds=None,
+        success_config_map=config_map_name("a" * 253),
     )
     names = tuple(f"{'k' * 251}{number:02}" for number in range(20))
     records = tuple(KeyRecord(name, "accepted", proven=True, probed_at=NOW) for name in names)

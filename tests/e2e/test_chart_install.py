@@ -42,6 +42,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "own-namespace-only": {"watch": {"mode": "release"}},
     "a-list-of-namespaces": {"watch": {"mode": "namespaces", "namespaces": ["default", "kube-public"]}},
     "no-Secrets": {"rbac": {"secrets": "none"}},
+    "ConfigMaps-of-last-successes": {"rbac": {"previousSuccess": True}},
     "Secrets-of-one-namespace": {"rbac": {"secrets": "namespaces", "secretsNamespaces": ["default"]}},
     "Secrets-of-some-watched-namespaces": {
         "watch": {"mode": "namespaces", "namespaces": ["default", "kube-public"]},

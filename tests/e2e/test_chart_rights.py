@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from e2e.chart_helpers import Helm
+from e2e.e2e_helpers import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +40,12 @@ WATCHED = {
 }
 LEASES = {"leases.coordination.k8s.io": "create", "leases.coordination.k8s.io cx-cronix-operator": "get update"}
 SECRETS = {"secrets": "get"}
+SUCCESSES = {"configmaps": "create delete get update"}
 # What every account of a cluster may do (system:basic-user, system:public-info-viewer and their like).
 EVERYBODY = re.compile(r"^(self(subject)?\w*reviews\.|\[/|clustertrustbundles\.)")
+
+
+POLICY = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 
 
 class Rights:
@@ -51,9 +56,9 @@ class Rights:
         self.cluster_wide: list[dict[str, Any]] = []
 
     def install(self, values: dict[str, Any]) -> None:
-        kinds = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+        kinds = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", *POLICY)
         documents = [d for d in self.helm.render(self.home, values) if d["kind"] in kinds]
-        self.cluster_wide += [d for d in documents if d["kind"].startswith("Cluster")]
+        self.cluster_wide += [d for d in documents if d["kind"].startswith("Cluster") or d["kind"] in POLICY]
         self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
 
     def remove(self) -> None:
@@ -73,7 +78,9 @@ class Rights:
                 continue
             base, _, sub = resource.partition("/")
             group, slash = base, f"/{sub}" if sub else ""
-            found[f"{group}{slash} {names}".strip()] = " ".join(sorted(verbs.split()))
+            entry = f"{group}{slash} {names}".strip()
+            # One rule is one line; two about the same objects are one right.
+            found[entry] = " ".join(sorted({*found.get(entry, "").split(), *verbs.split()}))
         return found
 
 
@@ -99,6 +106,48 @@ def test_rights_when_the_whole_cluster_is_watched(rights: Rights, tenant: str) -
     rights.install({})
     assert rights.listed(tenant) == WATCHED | SECRETS
     assert rights.listed(rights.home) == WATCHED | SECRETS
+
+
+@pytest.mark.parametrize("mode", ["cluster", "namespaces"])
+def test_config_maps_may_be_written_only_where_that_was_asked_for(rights: Rights, tenant: str, mode: str) -> None:
+    """T2: and nowhere a Secret, and no list of either."""
+    watch = {"mode": mode, "namespaces": [tenant] if mode == "namespaces" else []}
+    rights.install({"rbac": {"previousSuccess": True}, "watch": watch})
+    assert rights.listed(tenant) == WATCHED | SECRETS | SUCCESSES
+    assert rights.listed(rights.home) == (WATCHED | SECRETS | SUCCESSES if mode == "cluster" else {})
+
+
+def test_a_policy_keeps_the_operator_to_config_maps_of_its_own(rights: Rights, tenant: str, kubectl: Kubectl) -> None:
+    """T2: the right of the whole cluster opens nobody else's ConfigMap, whose labels one could otherwise borrow."""
+    rights.install({"rbac": {"previousSuccess": True}})
+    operator = ("-n", tenant, "--as", f"system:serviceaccount:{rights.home}:cx-cronix-operator")
+
+    def body(name: str, manager: str, **data: str) -> dict[str, Any]:
+        labels = {"app.kubernetes.io/managed-by": manager}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": data}
+
+    own, foreign = body("cronix-shop-previous-success", "cronix-operator"), body("settings", "helm", a="b")
+    borrowed = body("cronix-theirs-previous-success", "helm")
+    for theirs in (foreign, borrowed):
+        kubectl("-n", tenant, "create", "-f", "-", stdin=theirs)
+
+    def denied() -> bool:
+        """A policy that was just made takes a moment to be in force."""
+        with pytest.raises(AssertionError, match="writes no ConfigMap but"):
+            kubectl(*operator, "create", "--dry-run=server", "-f", "-", stdin=body("another", "cronix-operator"))
+        return True
+
+    wait_until(denied, 30, "the policy is in force")
+    kubectl(*operator, "create", "-f", "-", stdin=own)
+    kubectl(*operator, "replace", "-f", "-", stdin={**own, "data": {"sync": "1"}})
+    for theirs in (foreign, borrowed):
+        claimed = body(theirs["metadata"]["name"], "cronix-operator", a="c")
+        with pytest.raises(AssertionError, match="writes no ConfigMap"):
+            kubectl(*operator, "replace", "-f", "-", stdin=claimed)
+        with pytest.raises(AssertionError, match="writes no ConfigMap"):
+            kubectl(*operator, "delete", "configmap", theirs["metadata"]["name"])
+    kubectl(*operator, "delete", "configmap", "cronix-shop-previous-success")
+    kubectl("-n", tenant, "create", "configmap", "anybody-else", "--from-literal=a=b")
 
 
 def test_rights_on_a_lease_come_with_the_election_only(rights: Rights, tenant: str) -> None:

@@ -208,6 +208,7 @@ def test_the_defaults_are_visible_in_the_object(apps: Apps) -> None:
             "failedJobsHistoryLimit": 1,
             "jitterSeconds": 0,
             "honorRetryAfter": False,
+            "previousSuccessTime": False,
         },
     }
 

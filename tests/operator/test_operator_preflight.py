@@ -269,6 +269,21 @@ def test_secrets_are_asked_for_where_the_chart_grants_them(env: dict[str, str], 
     assert {r.namespace for r in needed(scope) if r.resource == "secrets"} == places
 
 
+@pytest.mark.parametrize(
+    ("env", "places"),
+    [
+        ({}, set()),
+        ({"CRONIX_WRITES_SUCCESSES": "true"}, {""}),
+        ({"CRONIX_WRITES_SUCCESSES": "true", "CRONIX_WATCH_NAMESPACES": "a,b"}, {"a", "b"}),
+    ],
+)
+def test_writing_config_maps_is_asked_for_where_the_chart_grants_it(env: dict[str, str], places: set[str]) -> None:
+    scope = read_settings({"CRONIX_SIGNER_IMAGE": "x", **env}).scope
+    written = [r for r in needed(scope) if r.resource == "configmaps" and r.verb != "get"]
+    assert {r.namespace for r in written} == places
+    assert {r.verb for r in written} == ({"create", "update", "delete"} if places else set())
+
+
 class Speaks:
     """An API server that knows reviews only."""
 

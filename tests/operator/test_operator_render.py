@@ -48,6 +48,7 @@ EVERYTHING: dict[str, Any] = {
     "jobDefaults": {
         "startingDeadlineSeconds": 60, "successfulJobsHistoryLimit": 0, "failedJobsHistoryLimit": 2,
         "ttlSecondsAfterFinished": 600, "jitterSeconds": 30, "retryOn": [429, 503], "honorRetryAfter": True,
+        "previousSuccessTime": True,
         "pod": {
             "labels": {"team": "red"},
             "annotations": {"sidecar.istio.io/inject": "false"},
@@ -242,6 +243,7 @@ KNOBS = st.fixed_dictionaries(
         "jitterSeconds": st.integers(0, 600),
         "retryOn": st.lists(st.integers(400, 599), max_size=3, unique=True),
         "honorRetryAfter": st.booleans(),
+        "previousSuccessTime": st.booleans(),
         "pod": st.fixed_dictionaries(
             {},
             optional={
@@ -280,7 +282,11 @@ def test_whatever_the_tenant_says_the_pod_keeps_its_shape(
     assert container["image"] == LIMITS.signer_image
     assert container["securityContext"] == container_of(one(make_app()).body)["securityContext"]
     assert set(container) == set(container_of(one(make_app()).body))
-    assert {secret["secret"]["name"] for v in pod["volumes"] for secret in v["projected"]["sources"]} == {"keys"}
+    secrets = [volume["projected"]["sources"] for volume in pod["volumes"] if "projected" in volume]
+    assert {secret["secret"]["name"] for sources in secrets for secret in sources} == {"keys"}
+    others = [volume["configMap"] for volume in pod["volumes"] if "projected" not in volume]
+    asks = override.get("previousSuccessTime", knobs.get("previousSuccessTime", False))
+    assert [(c["name"], c["optional"]) for c in others] == [("cronix-billing-previous-success", True)] * asks
     assert naming.labels("billing", "sync", 0).items() <= template["metadata"]["labels"].items()
     assert want.spec_hash == spec_hash(json.loads(json.dumps(want.body["spec"])))
     assert want.body["spec"]["suspend"] is suspend

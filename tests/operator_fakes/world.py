@@ -16,12 +16,14 @@ from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial, Limi
 from cronix_operator.core.runs import Run
 from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.cluster import KubernetesCluster
+from cronix_operator.edges.configmaps import ConfigMaps
 from cronix_operator.edges.inputs import Inputs
 from cronix_operator.edges.metrics import MeasuredSource, Metrics
 from cronix_operator.notices import Notices
 from cronix_operator.pace import Pace
 from cronix_operator.probe import Chance
 from cronix_operator.reconcile import Ports
+from cronix_operator.successes import Successes
 from operator_fakes.builders import LIMITS, NAMESPACE, ZONES, app_body, at
 from operator_fakes.memory_api import MemoryApi, Object
 
@@ -145,6 +147,7 @@ class World:
             self.events,
             self.metrics,
             self.notices,
+            Successes(ConfigMaps(api, "cronix-system:cronix-operator")),
             now=self.now,
             jitter=lambda: 0.0,
             workers=1,

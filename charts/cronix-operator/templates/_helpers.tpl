@@ -122,6 +122,13 @@ namespaces
   verbs: [get]
 {{- end }}
 
+{{- /* For jobDefaults.previousSuccessTime, where rbac.previousSuccess is set. */}}
+{{- define "cronix-operator.successRule" -}}
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [create, update, delete]
+{{- end }}
+
 {{- define "cronix-operator.secretsRule" -}}
 - apiGroups: [""]
   resources: [secrets]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cronix_operator.core.model import App
+from cronix_operator.core.model import App, Subject
 
 RBAC = "rbac.authorization.k8s.io"
 MAX_CHARS = 1000  # a condition's message is cut at 1024, and half a Role is worth nothing
@@ -32,16 +32,32 @@ def grant(app: App, plural: str, name: str, service_account: str) -> str:
     return text if len(text) <= MAX_CHARS else _command(app, plural, (), service_account)
 
 
+def grant_config_map(app: Subject, name: str, service_account: str) -> str:
+    """The same for the one ConfigMap that the operator writes; creating cannot be bound to a name."""
+    kind: dict[str, Any] = {"apiGroups": [""], "resources": ["configmaps"]}
+    rules = [{**kind, "verbs": ["create"]}, {**kind, "verbs": ["update", "delete"], "resourceNames": [name]}]
+    wrong = f'the operator may not write ConfigMap "{name}", so no run is told when its job last succeeded'
+    text = f"{wrong}; to let it:\n{_applied(app.namespace, app.name, 'previous-success', rules, service_account)}"
+    return text if len(text) <= MAX_CHARS else f"{wrong} (chart: rbac.previousSuccess)"
+
+
 def _command(app: App, plural: str, names: Iterable[str], service_account: str) -> str:
-    home, _, account = service_account.partition(":")
-    role = f"cronix-{app.name}-{plural}"
-    meta = {"name": role, "namespace": app.namespace}
     rule: dict[str, Any] = {"apiGroups": [""], "resources": [plural], "verbs": ["get"]}
     if named := list(names):
         rule["resourceNames"] = named
+    which = "those that this CronixApp names" if named else "all that are there"
+    return f'the operator may not read {plural} in namespace "{app.namespace}"; to let it read {which}:\n' + _applied(
+        app.namespace, app.name, plural, [rule], service_account
+    )
+
+
+def _applied(namespace: str, name: str, what: str, rules: list[dict[str, Any]], service_account: str) -> str:
+    home, _, account = service_account.partition(":")
+    role = f"cronix-{name}-{what}"
+    meta = {"name": role, "namespace": namespace}
     subject = {"kind": "ServiceAccount", "name": account, "namespace": home}
     documents = (
-        {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": meta, "rules": [rule]},
+        {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": meta, "rules": rules},
         {
             "apiVersion": f"{RBAC}/v1",
             "kind": "RoleBinding",
@@ -50,12 +66,8 @@ def _command(app: App, plural: str, names: Iterable[str], service_account: str) 
             "subjects": [subject],
         },
     )
-    which = "those that this CronixApp names" if named else "all that are there"
     lines = "\n---\n".join(_flow(document) for document in documents)
-    return (
-        f'the operator may not read {plural} in namespace "{app.namespace}"; to let it read {which}:\n'
-        f"kubectl apply -f - <<'EOF'\n{lines}\nEOF"
-    )
+    return f"kubectl apply -f - <<'EOF'\n{lines}\nEOF"
 
 
 def _flow(document: Mapping[str, Any]) -> str:

@@ -36,6 +36,7 @@ def read_knobs(reader: SpecReader, knobs: Mapping[str, Any], path: str) -> JobKn
         jitter_seconds=reader.whole(knobs, "jitterSeconds", path, 0, 600),
         retry_on=_statuses(reader, knobs, path),
         honor_retry_after=reader.scalar(knobs, "honorRetryAfter", path, bool),
+        previous_success_time=reader.scalar(knobs, "previousSuccessTime", path, bool),
         pod=_pod(reader, pod, f"{path}.pod") or None,
     )
 

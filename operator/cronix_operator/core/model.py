@@ -119,6 +119,7 @@ class JobKnobs:
     jitter_seconds: int | None = None
     retry_on: tuple[int, ...] | None = None
     honor_retry_after: bool | None = None
+    previous_success_time: bool | None = None
     pod: KubeObject | None = None
 
 

@@ -23,6 +23,7 @@ class Outcome:
 
     `warnings`: abnormal-true conditions as type → (reason, message). `retry_after_seconds`: the earliest time at which
     another walk is needed although nothing happens, or None. `rolling`: how many wait for a new signer image.
+    `success_config_map`: the ConfigMap from which signers learn of the last success, "" where there is none.
     """
 
     digest: str
@@ -37,6 +38,7 @@ class Outcome:
     pending_prune: int
     retry_after_seconds: float | None
     rolling: int = 0
+    success_config_map: str = ""
 
 
 def conclude(

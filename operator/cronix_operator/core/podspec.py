@@ -67,10 +67,16 @@ def pod_template(
     job_file: str,
     budget_seconds: int,
     limits: Limits,
+    told: Sequence[tuple[dict[str, Any], dict[str, Any]]] = (),
 ) -> dict[str, Any]:
-    """The pod template of one CronJob, with all defaults. `knobs.pod` may add, never loosen it."""
+    """The pod template of one CronJob, with all defaults. `knobs.pod` may add, never loosen it.
+
+    `told`: further volumes, of nothing secret, each with its mount.
+    """
     pod = knobs.pod or {}
     volumes, mounts = _volumes(keys, extra_schemes, connection)
+    volumes += [volume for volume, _ in told]
+    mounts += [mount for _, mount in told]
     metadata: dict[str, Any] = {"labels": {**pod.get("labels", {}), **labels}}
     if pod.get("annotations"):
         metadata["annotations"] = dict(pod["annotations"])

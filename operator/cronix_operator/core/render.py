@@ -17,6 +17,7 @@ from cronix_operator.core import budget, naming, podspec, targets
 from cronix_operator.core.app import API_VERSION, KIND
 from cronix_operator.core.keys import KeyNotMapped, job_keys
 from cronix_operator.core.model import App, Desired, DesiredCronJob, Endpoint, ExtraScheme, JobFault, JobKnobs, Limits
+from cronix_operator.core.previous import SUCCESS_FILE, success_volume
 from cronix_operator.core.schemes import schemes_fire, schemes_for, why_impossible
 from cronix_protocol.canonical import job_hash, normalized_job
 from cronix_protocol.jobfaults import kubernetes_faults
@@ -105,7 +106,8 @@ def _cron_job(
         fire=fire,
     )
     _check_job_file(text)
-    pod = podspec.pod_template(app.connection, knobs, labels, keys, extra_schemes, text, seconds, limits)
+    told = [success_volume(app.name, job.name)] if knobs.previous_success_time else []
+    pod = podspec.pod_template(app.connection, knobs, labels, keys, extra_schemes, text, seconds, limits, told)
     spec = _spec(app, job, schedule.kubernetes, knobs, labels, seconds, pod)
     body = {
         "apiVersion": "batch/v1",
@@ -178,6 +180,8 @@ def _fire(app: App, job: Job, name: str, endpoint: Endpoint | None, knobs: JobKn
         fire["retry_on"] = list(knobs.retry_on)
     if knobs.honor_retry_after:
         fire["honor_retry_after"] = True
+    if knobs.previous_success_time:
+        fire["previous_success_file"] = SUCCESS_FILE
     fire.update(podspec.connection_fire(app.connection))
     return fire
 

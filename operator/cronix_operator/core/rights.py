@@ -53,11 +53,13 @@ WATCHED: Sequence[tuple[str, str, str, str]] = (
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scope:
     """Where the operator works. `namespaces`: none means everywhere. `secrets_namespaces`: "" in it means wherever it
-    watches; none means that each namespace grants Secrets by itself. `lease`: namespace and name, with an election."""
+    watches; none means that each namespace grants Secrets by itself. `lease`: namespace and name, with an election.
+    `writes_successes`: whether ConfigMaps may be written wherever it watches, or each namespace grants that itself."""
 
     namespaces: tuple[str, ...] = ()
     secrets_namespaces: tuple[str, ...] = ("",)
     lease: tuple[str, str] | None = None
+    writes_successes: bool = False
 
 
 def needed(scope: Scope) -> tuple[Right, ...]:
@@ -71,6 +73,8 @@ def needed(scope: Scope) -> tuple[Right, ...]:
     ]
     secrets = places if "" in scope.secrets_namespaces else scope.secrets_namespaces
     rights += [Right(place, "", "secrets", "get") for place in secrets]
+    if scope.writes_successes:
+        rights += [Right(place, "", "configmaps", verb) for place in places for verb in ("create", "update", "delete")]
     if scope.lease is not None:
         home, name = scope.lease
         leases = Right(home, "coordination.k8s.io", "leases", "create")

@@ -19,6 +19,7 @@ from cronix_operator.core.jobfacts import JobFacts, PodFacts
 from cronix_operator.core.model import KubeObject
 from cronix_operator.core.moments import time_of
 from cronix_operator.core.plan import job_of
+from cronix_operator.core.previous import mounts_success
 from cronix_operator.core.runnews import Told, of_missed, of_run, of_trouble
 from cronix_operator.core.runs import Origin, Run, Trouble, next_trouble, run_of, trouble_of
 from cronix_operator.core.slots import Slots, Timing, begun, look, next_look, recall_slots, slots_row, timing_of
@@ -29,7 +30,10 @@ LAST_WORD = timedelta(seconds=3)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CronFacts:
-    """One CronJob of ours: `owner` and `owner_name` are its CronixApp's. `succeeded`: status.lastSuccessfulTime."""
+    """One CronJob of ours: `owner` and `owner_name` are its CronixApp's. `succeeded`: status.lastSuccessfulTime.
+
+    `app`: the label value of its app id. `asks`: whether its signer asks when its job last succeeded.
+    """
 
     namespace: str
     uid: str
@@ -38,6 +42,8 @@ class CronFacts:
     origin: Origin
     timing: Timing
     succeeded: datetime | None
+    app: str = ""
+    asks: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,6 +109,8 @@ def cron_facts(live: KubeObject) -> CronFacts | None:
         origin=Origin(str(owner.get("uid")), name, job, int(index), replaces=replaces),
         timing=timing,
         succeeded=time_of((live.get("status") or {}).get("lastSuccessfulTime")),
+        app=str(labels.get(naming.APP, "")),
+        asks=mounts_success(live),
     )
 
 

@@ -108,7 +108,9 @@ def may_wait(status: Mapping[str, Any], previous: Mapping[str, Any]) -> bool:
     return only_runs(_without_times(status), _without_times({field: previous.get(field) for field in status}))
 
 
-_OWNED_OPTIONAL = ("nextRun", "invalidJobs", "jobsTruncated", "lastFailure", "keys", "signature")
+_OWNED_OPTIONAL = (
+    "nextRun", "invalidJobs", "jobsTruncated", "lastFailure", "keys", "signature", "previousSuccessConfigMap",
+)  # fmt: skip
 
 
 def _without_times(status: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,6 +254,8 @@ def _rows(memory: Memory, outcome: Outcome, previous: Mapping[str, Any], logs: L
     }
     if len(rows) > MAX_ROWS:
         part["jobsTruncated"] = True
+    if outcome.success_config_map:
+        part["previousSuccessConfigMap"] = outcome.success_config_map
     if nexts:
         part["nextRun"] = dict(zip(("time", "job"), min(nexts), strict=True))
     if invalid:
