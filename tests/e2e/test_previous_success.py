@@ -16,12 +16,15 @@ ASKS = {"jobDefaults": {"previousSuccessTime": True}}
 CONDITION = "PreviousSuccessUnknown"
 
 
-def config_map(place: Place, name: str = "shop") -> Any:
-    """The ConfigMap of an app, None while it is not there."""
-    found = place.kubectl(
-        "get", "configmap", f"cronix-{name}-previous-success", "--ignore-not-found", "-o", "yaml"
-    ).strip()
-    return place.get("configmap", f"cronix-{name}-previous-success") if found else None
+def config_map(place: Place, name: str = "shop") -> dict[str, Any]:
+    """The ConfigMap of an app, {} while it is not there."""
+    found = place.kubectl("get", "configmap", f"cronix-{name}-previous-success", "--ignore-not-found", "-o", "name")
+    return dict(place.get("configmap", f"cronix-{name}-previous-success")) if found else {}
+
+
+def times(place: Place) -> dict[str, str]:
+    """What it says of each job."""
+    return dict(config_map(place).get("data", {}))
 
 
 def told(place: Place, puppet: Puppet, name: str, run: str) -> str | None:
@@ -65,11 +68,11 @@ def test_a_run_is_told_when_its_job_last_succeeded(place: Place, puppet: Puppet,
     message = place.wait_condition("shop", "True", "Forbidden", kind=CONDITION)
     place.wait_ready("shop")
     assert told(place, puppet, "sync", "first") is None
-    assert config_map(place) is None
+    assert config_map(place) == {}
 
     paste(kubeconfig, message)
     first = end_of(place, "first")
-    wait_until(lambda: config_map(place)["data"] == {"sync": first}, 90, "the first success is told")
+    wait_until(lambda: times(place) == {"sync": first}, 90, "the first success is told")
     wait_until(lambda: place.condition("shop", CONDITION) == {}, 30, "the condition is gone")
     assert place.get("cxa", "shop")["status"]["previousSuccessConfigMap"] == "cronix-shop-previous-success"
     (owner,) = config_map(place)["metadata"]["ownerReferences"]
@@ -81,15 +84,15 @@ def test_a_run_is_told_when_its_job_last_succeeded(place: Place, puppet: Puppet,
     assert told(place, puppet, "sync", "again") == first, "the failed run has moved nothing"
     second = end_of(place, "again")
     assert int(second) > int(first)
-    wait_until(lambda: config_map(place)["data"]["sync"] == second, 60, "the second success is told")
+    wait_until(lambda: times(place)["sync"] == second, 60, "the second success is told")
     assert told(place, puppet, "other", "another-job") is None, "each job has its own time"
     assert told(place, puppet, "sync", "third") == second
 
     place.apply(cronix_app("shop", overrides=[{"jobs": ["other"], "previousSuccessTime": True}]))
     wait_until(lambda: (mounts(place, "sync"), mounts(place, "other")) == (False, True), 60, "one job asks")
-    wait_until(lambda: list(config_map(place)["data"]) == ["other"], 60, "the other's time is gone")
+    wait_until(lambda: list(times(place)) == ["other"], 60, "the other's time is gone")
     place.apply(cronix_app("shop"))
-    wait_until(lambda: config_map(place) is None, 60, "switched off, it is removed")
+    wait_until(lambda: config_map(place) == {}, 60, "switched off, it is removed")
     wait_until(lambda: "previousSuccessConfigMap" not in place.get("cxa", "shop")["status"], 30, "status as well")
     assert told(place, puppet, "other", "last") is None
 
@@ -104,5 +107,5 @@ def test_a_config_map_of_that_name_that_is_somebody_else_s_is_left_alone(place: 
     assert "kubectl delete configmap cronix-shop-previous-success" in message
     assert told(place, puppet, "sync", "first") is None
     assert "X-Evil" not in puppet.triggers("sync")[0]["headers"]
-    assert config_map(place)["data"]["sync"].startswith("yesterday")
+    assert times(place)["sync"].startswith("yesterday")
     assert "ownerReferences" not in config_map(place)["metadata"]
