@@ -13,7 +13,7 @@ from typing import Protocol
 
 from cronix_operator.core.conditional import to_compare
 from cronix_operator.core.errors import Denied, ReconcileError, Waiting
-from cronix_operator.core.keys import fingerprint, key_groups, weak_keys
+from cronix_operator.core.keys import fingerprint, key_groups, read_keys
 from cronix_operator.core.memory import Good, Memory
 from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial, Limits, Now, SecretKey, SigningKey
 from cronix_operator.core.rotation import (
@@ -89,7 +89,7 @@ async def look(app: App, memory: Memory, endpoint: Endpoint, now: Now, ports: Lo
         manifest,
         endpoint,
         fault,
-        weak_keys=weak_keys(asking.material),
+        keys=read_keys(asking.material),
         rotation=await asking.ask_all(before, known, by_hand=by_hand),
         etag=asking.etag,
         unchanged=asking.unchanged,

@@ -32,7 +32,7 @@ from cronix_operator.core.prune import judge, note_absent
 from cronix_operator.core.render import render
 from cronix_operator.core.restore import restore
 from cronix_operator.core.rotation import Rotation, preferred
-from cronix_operator.core.settle import Answer, accept, asks, settle
+from cronix_operator.core.settle import Answer, accept, asks, rotation_after, settle
 from cronix_operator.probe import Chance, KeyPort, SourcePort, look
 
 
@@ -106,7 +106,7 @@ async def _tenants_own(app: App, ports: Ports) -> object:
 async def reconcile(app: App, memory: Memory, answer: Answer, now: Now, ports: Ports) -> tuple[Outcome, Memory]:
     """One walk for one app, with the source's answer in hand; returns what came of it and what to remember."""
     settled = settle(app, memory, answer, now)
-    keys = preferred(memory.rotation if answer.rotation is None else answer.rotation)
+    keys = preferred(rotation_after(memory, answer))
     desired = render(app, settled.good.manifest, settled.good.endpoint, ports.limits, ports.time_zones, keys)
     observed = await ports.cluster.observe(app)
     absent = absent_names(app, desired, observed)
@@ -129,6 +129,6 @@ async def reconcile(app: App, memory: Memory, answer: Answer, now: Now, ports: P
     plan = rollout.held_back(plan, *ports.pace.take(app.key, rollout.rolls_in(plan), now.monotonic))
     again = functools.partial(rollout.decide_again, app, ground=ground, rolled=rollout.rolled_names(plan))
     results = await ports.cluster.execute(app, plan, again)
-    outcome = conclude(memory, settled, desired, verdict, plan, results)
+    outcome = conclude(app, memory, settled, desired, verdict, plan, results)
     after = remember(dataclasses.replace(memory, absences=absences), settled, plan, results, now)
     return outcome, after

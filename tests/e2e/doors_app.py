@@ -25,6 +25,11 @@ answers: dict[str, list[dict[str, Any]]] = {}
 requests: list[dict[str, Any]] = []
 
 
+def is_manifest(path: str) -> bool:
+    """Whether what is asked for is a manifest."""
+    return path.startswith(MANIFESTS) or path == MANIFEST_PATH
+
+
 class Door(BaseHTTPRequestHandler):
     """The app, whichever door one comes through."""
 
@@ -35,12 +40,11 @@ class Door(BaseHTTPRequestHandler):
         """Record, then answer as told; what is not signed with our key, or lacks the door's header, is refused."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path = self.path.partition("?")[0]
-        is_manifest = path.startswith(MANIFESTS) or path == MANIFEST_PATH
         seen = verify(
             self.headers.get("X-Cron-Signature"),
             secrets=[file.read_text() for file in KEYS.iterdir() if file.is_file()],
             method=self.command,
-            path=MANIFEST_PATH if is_manifest else self.path,
+            path=MANIFEST_PATH if is_manifest(path) else self.path,
             body=body,
             now=int(time.time()),
         )
@@ -61,7 +65,7 @@ class Door(BaseHTTPRequestHandler):
         """What the test has said for this path; of what it has said nothing: 404 for a manifest, 200 for a trigger."""
         queue = answers.get(path)
         if queue is None:
-            return self.send(404 if path.startswith(MANIFESTS) else 200, {}, b"")
+            return self.send(404 if is_manifest(path) else 200, {}, b"")
         told = queue.pop(0) if len(queue) > 1 else queue[0]
         time.sleep(told.get("seconds", 0))
         headers = dict(told.get("headers") or {})

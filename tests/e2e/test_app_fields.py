@@ -129,10 +129,20 @@ def test_what_has_not_changed_is_not_sent_again(doors: Doors) -> None:
     doors.place.apply(cronix_app("etag", source))
     doors.place.wait_ready("etag")
 
-    def signed() -> list[int]:
-        return [r["status"] for r in doors.requests(asked) if r["ok"]]  # all but the one with a random key
+    def signed() -> list[int | None]:
+        return [r.get("status") for r in doors.requests(asked) if r["ok"]]  # all but the one with a random key
 
     wait_until(lambda: signed()[:2] == [200, 304], 40, "a reading that says no change")
+    asking = [request["headers"] for request in doors.requests(asked) if request.get("status") == 304]
+    assert {value for headers in asking for name, value in headers.items() if name.lower() == "if-none-match"} == {
+        '"v1"'
+    }
+    assert doors.place.condition("etag", "Ready")["status"] == "True"
+    assert doors.place.names("cronjobs") >= {cron_job_name("etag", "go", 0)}
+
+    doors.serve("etag", go(f"http://{doors.host}:8080/run/etag", name="anew"), etag='"v2"')
+    wait_until(lambda: cron_job_name("etag", "anew", 0) in doors.place.names("cronjobs"), 60, "the new manifest's job")
+    wait_until(lambda: doors.place.get("cxa", "etag")["status"]["manifest"].get("etag") == '"v2"', 20, "its ETag")
 
 
 def test_what_is_said_about_pods_stands_in_the_pod_that_ran(doors: Doors, priority_class: str) -> None:

@@ -15,7 +15,7 @@ from cronix_cli.session import ZONES, Session, cluster_options, output_option, p
 from cronix_cli.target import parse_target
 from cronix_operator.core.app import parse_app
 from cronix_operator.core.errors import ReconcileError
-from cronix_operator.core.keys import weak_keys
+from cronix_operator.core.keys import read_keys
 from cronix_operator.core.memory import manifest_digest
 from cronix_operator.core.model import App, Endpoint, KeyMaterial, Limits
 from cronix_operator.core.render import render
@@ -69,7 +69,7 @@ async def _checks(session: Session, cluster: Cluster, body: dict[str, Any]) -> l
 
 
 def _keys(material: KeyMaterial) -> list[Check]:
-    weak = weak_keys(material)
+    weak = read_keys(material).weak
     return [
         Check("warning", "keys", f"{', '.join(weak)} is shorter than 16 bytes", "make one with: openssl rand -hex 32")
         if weak

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import re
@@ -13,6 +14,14 @@ from cronix_protocol.manifest import Manifest
 DEFAULT_KEY_NAMES = ("current", "previous")
 MIN_KEY_BYTES = 16  # shorter keys work but are told (WeakKey): below this, guessing becomes thinkable
 _DATA_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReadKeys:
+    """What one reading of the Secrets showed, by name only: the keys that are `present`, and the `weak` among them."""
+
+    present: tuple[str, ...]
+    weak: tuple[str, ...]
 
 
 class KeyNotMapped(Exception):
@@ -98,9 +107,26 @@ def clean_key(raw: bytes) -> str | None:
     return text if text.strip(" \t\n\v\f\r") else None
 
 
-def weak_keys(material: KeyMaterial) -> tuple[str, ...]:
-    """The names of the keys that are shorter than 16 bytes."""
-    return tuple(key.name for key, text in material.keys if len(text.encode()) < MIN_KEY_BYTES)
+def read_keys(material: KeyMaterial) -> ReadKeys:
+    """The names of the keys that were read, and of those that are shorter than 16 bytes."""
+    weak = tuple(key.name for key, text in material.keys if len(text.encode()) < MIN_KEY_BYTES)
+    return ReadKeys(tuple(key.name for key, _ in material.keys), weak)
+
+
+def jobs_without_key(app: App, manifest: Manifest, present: Collection[str]) -> dict[str, tuple[SigningKey, ...]]:
+    """Each job none of whose keys is `present`, with those keys: its runs would end unsent (outcome NoKey).
+
+    One key of several is enough: the next one of a rotation need not be there yet, nor the last one any more.
+    """
+    keyless = {}
+    for job in manifest.jobs:
+        try:
+            keys = _declared_keys(app, job.secret_refs)
+        except KeyNotMapped:
+            continue  # told for that job; it has no CronJob
+        if not any(key.name in present for key in keys):
+            keyless[job.name] = keys
+    return keyless
 
 
 def fingerprint(salt: bytes, text: str) -> bytes:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from cronix_operator.core.errors import ReconcileError
+from cronix_operator.core.keys import ReadKeys
 from cronix_operator.core.model import Endpoint
 from cronix_operator.core.prune import Absence
 from cronix_operator.core.rotation import Rotation
@@ -82,7 +83,7 @@ class Memory:
     next_fetch_monotonic: float = 0.0
     consecutive_failures: int = 0
     pairs: Mapping[str, Known] = dataclasses.field(default_factory=dict)
-    weak_keys: tuple[str, ...] = ()
+    keys: ReadKeys | None = None
     absences: Mapping[str, Absence] = dataclasses.field(default_factory=dict)
     repairs: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     rotation: Rotation = dataclasses.field(default_factory=Rotation)

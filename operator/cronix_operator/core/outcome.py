@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from cronix_operator.core import naming
 from cronix_operator.core.errors import ReconcileError
+from cronix_operator.core.key_conditions import key_conditions
 from cronix_operator.core.memory import Known, Memory, fingerprint
-from cronix_operator.core.model import Desired, DesiredCronJob, Done, JobFault, KubeObject, Now, Plan
+from cronix_operator.core.model import App, Desired, DesiredCronJob, Done, JobFault, KubeObject, Now, Plan
 from cronix_operator.core.plan import CONTESTED_WINDOW_SECONDS
 from cronix_operator.core.prune import Verdict
 from cronix_operator.core.render import spec_hash
@@ -42,7 +43,13 @@ class Outcome:
 
 
 def conclude(
-    memory: Memory, settled: Settled, desired: Desired, verdict: Verdict, plan: Plan, results: Sequence[Done]
+    app: App,
+    memory: Memory,
+    settled: Settled,
+    desired: Desired,
+    verdict: Verdict,
+    plan: Plan,
+    results: Sequence[Done],
 ) -> Outcome:
     """The Outcome of a walk whose plan was executed with these results."""
     before = memory.good
@@ -65,20 +72,15 @@ def conclude(
         faults=(*desired.faults, *plan.conflicts, *late_conflicts),
         refused=refused,
         done=tuple(results),
-        warnings=_warnings(settled, plan, verdict),
+        warnings=key_conditions(app, settled) | _warnings(plan, verdict),
         pending_prune=sum(hold.reason in {"PruneBlocked", "PruneUnconfirmed", "RunActive"} for hold in plan.holds),
         retry_after_seconds=min(waits, default=None),
         rolling=len(plan.rolling),
     )
 
 
-def _warnings(settled: Settled, plan: Plan, verdict: Verdict) -> dict[str, tuple[str, str]]:
+def _warnings(plan: Plan, verdict: Verdict) -> dict[str, tuple[str, str]]:
     warnings: dict[str, tuple[str, str]] = {}
-    if settled.weak_keys:
-        text = (
-            f"signing key {', '.join(settled.weak_keys)} is shorter than 16 bytes; make one with: openssl rand -hex 32"
-        )
-        warnings["WeakKey"] = ("WeakKey", text)
     if verdict.blocked:
         names = ", ".join(sorted(verdict.blocked)[:5])
         warnings["PruneBlocked"] = (

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from cronix_operator.core.advice import not_json, origin
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
+from cronix_operator.core.keys import ReadKeys
 from cronix_operator.core.memory import Good, Memory, manifest_digest
 from cronix_operator.core.model import App, Endpoint, Now
 from cronix_operator.core.prune import second_look
@@ -32,7 +33,7 @@ class Answer:
     manifest: Manifest | None = None
     endpoint: Endpoint | None = None
     fault: ReconcileError | None = None
-    weak_keys: tuple[str, ...] | None = None  # None: the keys were not read
+    keys: ReadKeys | None = None  # None: the keys were not read
     rotation: Rotation | None = None  # None: nothing was asked about keys
     restored: Good | None = None
     etag: str | None = None
@@ -47,13 +48,13 @@ class Answer:
 class Settled:
     """`good` is the manifest to work with; `fresh` iff this walk fetched it; `fault`: why the last fetch failed.
 
-    `weak_keys`: names of the keys that are too short, by the last reading of the Secrets.
+    `keys`: by the last reading of the Secrets; None while there was none, as with a manifest that is not fetched.
     """
 
     good: Good
     fresh: bool
     fault: ReconcileError | None
-    weak_keys: tuple[str, ...]
+    keys: ReadKeys | None
 
 
 def is_due(app: App, memory: Memory, now: Now) -> bool:
@@ -75,17 +76,22 @@ def settle(app: App, memory: Memory, answer: Answer, now: Now) -> Settled:
     """
     if answer.manifest is not None:
         good = _good(memory, answer.manifest, answer, now)
-        return Settled(good, fresh=True, fault=None, weak_keys=_weak_keys(memory, answer))
+        return Settled(good, fresh=True, fault=None, keys=_keys(memory, answer))
     fault = answer.fault or memory.source_fault
     # After an edit of spec.app the last good manifest is another app's: it must not be applied under the new id.
     last_good = memory.good or answer.restored
     if last_good is None or last_good.manifest.app != app.app:
         raise fault or Waiting("NotFetched", "the manifest has not been fetched yet")
-    return Settled(last_good, fresh=False, fault=fault, weak_keys=_weak_keys(memory, answer))
+    return Settled(last_good, fresh=False, fault=fault, keys=_keys(memory, answer))
 
 
-def _weak_keys(memory: Memory, answer: Answer) -> tuple[str, ...]:
-    return memory.weak_keys if answer.weak_keys is None else answer.weak_keys
+def _keys(memory: Memory, answer: Answer) -> ReadKeys | None:
+    return memory.keys if answer.keys is None else answer.keys
+
+
+def rotation_after(memory: Memory, answer: Answer) -> Rotation:
+    """What is known of the keys' acceptance once this answer is in."""
+    return memory.rotation if answer.rotation is None else answer.rotation
 
 
 def accept(app: App, endpoint: Endpoint | None, document: object, max_cron_jobs: int) -> Manifest:
@@ -150,13 +156,13 @@ def after_attempt(app: App, memory: Memory, answer: Answer, now: Now, jitter: fl
         growing = BACKOFF_FIRST_SECONDS * 2 ** min(failures - 1, 16)
         pause = min(pause, fault.retry_after_seconds or growing)
     next_fetch = now.monotonic + pause
-    rotation = memory.rotation if answer.rotation is None else answer.rotation
+    rotation = rotation_after(memory, answer)
     if fault is None:
         looks = [look for look in (second_look(memory.absences), next_promotion(rotation)) if look is not None]
         next_fetch = min([next_fetch, *(max(look, now.monotonic) for look in looks)])
     return dataclasses.replace(
         memory,
-        weak_keys=_weak_keys(memory, answer),
+        keys=_keys(memory, answer),
         generation=app.generation,
         reconcile_at=app.reconcile_at,
         approve_prune=app.approve_prune,
