@@ -74,7 +74,8 @@ type: setup ## types only
 	@$(BIN)/mypy
 
 bench: setup ## measure; tables to the terminal, raw results to benchmarks/results
-	@for bench in benchmarks/bench_*.py; do $(BIN)/python $$bench; done
+	@worse=""; for bench in benchmarks/bench_*.py; do $(BIN)/python $$bench || worse="$$worse $$bench"; done; \
+	  [ -z "$$worse" ] || { echo "worse than accepted, or ended early:$$worse" >&2; exit 1; }
 
 setup: ## the development environment, by hash
 	@scripts/setup.sh
