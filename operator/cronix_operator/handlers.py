@@ -219,6 +219,22 @@ def _plain(body: Mapping[str, Any]) -> dict[str, Any]:
     return dict(body)
 
 
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Keeps nothing and compares nothing: the level decides, not what kopf saw last.
+
+    kopf's own copies each object several times with each event, for a comparison that no handler here asks for.
+    """
+
+    def build(self, **_: object) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: object) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: object) -> None:
+        """Nothing to store."""
+
+
 def _configure(settings: kopf.OperatorSettings) -> None:
     settings.peering.standalone = True  # a `default` peering somewhere in the cluster must not freeze us
     settings.scanning.disabled = True  # no right to list CRDs and namespaces needed
@@ -226,6 +242,10 @@ def _configure(settings: kopf.OperatorSettings) -> None:
     for resource in ("cronjobs.v1.batch", "jobs.v1.batch", "pods.v1"):
         settings.watching.label_selectors[resource] = f"{naming.MANAGED_BY}={naming.MANAGER}"
     settings.watching.chunk_size = 500
+    # kopf keeps the last event of each object, body and all, until the object's task has idled this long: with the
+    # default of 5 s, a start among 10,000 CronJobs holds all of them at once.
+    settings.queueing.idle_timeout = 0.1
+    settings.persistence.diffbase_storage = _NoDiffBase()
     settings.watching.server_timeout = 290
     settings.watching.client_timeout = 300
     settings.watching.connect_timeout = 10
