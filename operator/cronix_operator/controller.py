@@ -26,7 +26,7 @@ from cronix_operator.core.samples import Sample, log_samples, status_samples
 from cronix_operator.core.settle import Answer, after_attempt, asks
 from cronix_operator.core.status import as_they_stood, may_wait, patch_for, refused, summarize
 from cronix_operator.measure import tell_walk
-from cronix_operator.ports import EventPort, Key, MetricsPort, NoticePort, RunEnded, StatusPort
+from cronix_operator.ports import EventPort, Key, MetricsPort, NoticePort, StatusPort
 from cronix_operator.reconcile import Ports, ask, reconcile
 from cronix_operator.runwatch import RunWatch
 from cronix_operator.seats import Seats
@@ -75,7 +75,6 @@ class Controller:
         jitter: Callable[[], float],
         workers: int,
         resync_seconds: float,
-        ended: RunEnded = lambda _subject, _run: None,
     ) -> None:
         self._ports = ports
         self._status = status
@@ -90,7 +89,7 @@ class Controller:
         self._tasks: list[asyncio.Task[None]] = []
         self._attending: set[asyncio.Task[None]] = set()
         self._seats = Seats(workers)
-        self.runs = RunWatch(self, events, status, successes, now, ended)
+        self.runs = RunWatch(self, events, status, successes, metrics, now)
         self.last_turn_monotonic = now().monotonic
 
     def start(self) -> None:
@@ -305,12 +304,12 @@ class Controller:
         patch = patch_for(status, tenant.status)
         if patch is not None and self._pause(tenant) > 0 and may_wait(patch["status"], tenant.status):
             self._queue.add(app.key, self._pause(tenant))
+        elif not await self._write_down(app.subject, patch):
+            # Gone, and no watch said so (kopf tells no deletion that fell into a gap of the watch): without this the
+            # next walk would make CronJobs for an owner that is dead.
+            self._drop(app.key)
+            return None
         elif patch is not None:
-            if not await self._status.patch_status(app.namespace, app.name, patch):
-                # Gone, and no watch said so (kopf tells no deletion that fell into a gap of the watch): without this
-                # the next walk would make CronJobs for an owner that is dead.
-                self._drop(app.key)
-                return None
             # Only what was really written is remembered: a refused write is tried again by the next walk.
             tenant.status = {**{k: v for k, v in tenant.status.items() if k not in patch["status"]}, **status}
             tenant.written_monotonic = now.monotonic
@@ -323,13 +322,25 @@ class Controller:
             await self._events.post(app.subject, event, now.utc, lambda: self._now().monotonic)
         return str(status["conditions"][0]["reason"])
 
+    async def _write_down(self, subject: Subject, patch: Mapping[str, Any] | None) -> bool:
+        """Write a status that was just made, if there is something new in it; False when the CronixApp is gone.
+
+        If the process dies before the answer, the next one reads what the server has: the runs with their mark and
+        their number, or neither.
+        """
+        runs = self.runs.unmarked(subject)
+        if patch is not None and not await self._status.patch_status(subject.namespace, subject.name, patch):
+            return False
+        self.runs.marked(subject, runs)
+        return True
+
     async def _refuse(self, key: Key, tenant: Tenant, fault: Stalled, now: Now) -> None:
         """An unreadable spec: say so; nothing else can be done until it is edited."""
         generation, logs = tenant.body["metadata"].get("generation", 0), self.runs.logs(tenant.subject)
         status = refused(generation, fault, tenant.status, now.utc, logs)
         self._metrics.set_app(key, status_samples(key, status))
         patch = patch_for(status, tenant.status)
-        if patch is not None and await self._status.patch_status(*key, patch):
+        if await self._write_down(tenant.subject, patch) and patch is not None:
             tenant.status = {**tenant.status, **patch["status"]}
             tenant.written_monotonic = now.monotonic
 
@@ -338,8 +349,7 @@ class Controller:
         patch = patch_for(as_they_stood(tenant.status, self.runs.logs(tenant.subject)), tenant.status)
         try:
             async with asyncio.timeout(LAST_WRITE_SECONDS):
-                if patch is not None:
-                    await self._status.patch_status(*key, patch)
+                await self._write_down(tenant.subject, patch)
         except (ReconcileError, TimeoutError):
             logger.warning("runs not written down", extra={"namespace": key[0], "app": key[1]})
 

@@ -88,7 +88,6 @@ class Door:
             jitter=lambda: random.uniform(-1, 1),  # noqa: S311  # spreads load, keeps no secret
             workers=settings.workers,
             resync_seconds=settings.resync_seconds,
-            ended=self._metrics.ran,
         )
         self._metrics.watch(self.controller.depth, self._last_turn, self.controller.run_samples)
         self.controller.start()

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
 from cronix_operator.core.announce import Announcement
+from cronix_operator.core.history import Totals
 from cronix_operator.core.model import App, KeyMaterial, KubeObject, Subject
 from cronix_operator.core.previous import Verb
-from cronix_operator.core.runs import Run
+from cronix_operator.core.runs import Origin, Run
 from cronix_operator.core.samples import Sample
 
 Key: TypeAlias = tuple[str, str]  # namespace and name of a CronixApp
-RunEnded: TypeAlias = Callable[[Subject, Run], None]  # called once for each run, when it is counted
 
 
 class JobPort(Protocol):
@@ -39,6 +39,8 @@ class MetricsPort(Protocol):
     def set_app(self, key: Key, samples: Iterable[Sample]) -> None: ...
     def set_jobs(self, key: Key, samples: Iterable[Sample]) -> None: ...
     def reconciled(self, result: str, seconds: float) -> None: ...
+    def began(self, subject: Subject, origin: Origin, totals: Totals) -> None: ...
+    def ran(self, subject: Subject, run: Run) -> None: ...
     def wrote(self, key: Key, corrected: int, pruned: int) -> None: ...
     def taken(self, lag_seconds: float) -> None: ...
 

@@ -9,11 +9,11 @@ more Jobs than history limits leave.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from cronix_operator.core.announce import Announcement
-from cronix_operator.core.history import forget
+from cronix_operator.core.history import Totals, forget
 from cronix_operator.core.jobfacts import JobFacts, PodFacts, parse_job, parse_pod
 from cronix_operator.core.model import KubeObject
 from cronix_operator.core.previous import Mounted
@@ -25,6 +25,7 @@ Key = tuple[str, str]
 MAX_JOBS_PER_CRON_JOB = 300
 MAX_UNKNOWN = 20_000
 MAX_PARKED = 1_000
+MAX_UNMARKED = 10_000  # of one app; only while the API server refuses its status for long
 
 
 @dataclasses.dataclass(slots=True)
@@ -38,12 +39,13 @@ class _Job:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Look:
-    """What one look at an app gave. `ended`: runs counted just now. `moved`: whether status has something new to show.
+    """What one look at an app gave. `began`: CronJobs that are looked at from now on, and what status says was counted.
 
-    `urgent`: whether a condition came, went or has another reason. `again`: when to look next although nothing happens.
+    `moved`: whether status has something new to show. `urgent`: whether a condition came, went or has another reason.
+    `again`: when to look next although nothing happens.
     """
 
-    ended: tuple[Run, ...]
+    began: tuple[tuple[Origin, Totals], ...]
     news: tuple[Announcement, ...]
     moved: bool
     urgent: bool
@@ -63,6 +65,8 @@ class RunBook:
         # A CronJob whose label was taken away looks deleted and comes back in a moment: what was counted stays counted.
         self._parked: dict[Key, Log] = {}
         self._spoken: dict[Key, tuple[datetime, ...]] = {}
+        # Counted, but in no status that was written: if the process dies now, the next one counts them.
+        self._unmarked: dict[Key, list[Run]] = {}  # by (namespace, UID of the CronixApp)
         # Which CronJobs have news, and when to look at the others: an app of hundreds costs what moves, not all it has.
         self._news: set[Key] = set()
         self._again: dict[Key, datetime | None] = {}
@@ -131,7 +135,7 @@ class RunBook:
 
     def look(self, namespace: str, app_uid: str, rows: object, now: datetime) -> Look:
         """One look at all CronJobs of an app; `rows`: its status rows, for those that were never looked at."""
-        ended: list[Run] = []
+        began: list[tuple[Origin, Totals]] = []
         news: list[Announcement] = []
         moments: list[datetime] = []
         moved = False
@@ -143,23 +147,43 @@ class RunBook:
                 continue
             self._news.discard(key)
             facts = self._cron_jobs[key]
-            before = self._logs.get(key) or self._parked.pop(key, None) or first_log(facts, rows)
+            before = self._logs.get(key)
+            if before is None:
+                before = self._parked.pop(key, None) or first_log(facts, rows)
+                began.append((facts.origin, before.history.totals.without(self._unmarked_of(namespace, facts))))
             jobs = self._jobs.get(key, {})
             step = advance(before, facts, [_seen(job) for job in jobs.values()], now)
             self._logs[key] = self._cleared(key, step.log, jobs)
             self._again[key] = step.again
-            ended += step.ended
+            if step.ended:
+                ended = [*self._unmarked.get((namespace, app_uid), ()), *step.ended]
+                self._unmarked[namespace, app_uid] = ended[-MAX_UNMARKED:]
             news += step.news
             moments += filter(None, [step.again])
             moved |= _shown(before) != _shown(step.log)
         kept, self._spoken[namespace, app_uid] = paced(news, self._spoken.get((namespace, app_uid), ()), now)
         urgent = stuck_before != self._stuck(namespace, app_uid)
-        return Look(tuple(ended), tuple(kept), moved, urgent, min(moments, default=None))
+        return Look(tuple(began), tuple(kept), moved, urgent, min(moments, default=None))
 
     def _stuck(self, namespace: str, app_uid: str) -> str | None:
         """The reason of the condition RunStuck. How many runs it speaks of may change as often as rows do."""
         told = stuck_text(self.logs(namespace, app_uid).values())
         return None if told is None else told[0]
+
+    def unmarked(self, namespace: str, app_uid: str) -> tuple[Run, ...]:
+        """The runs of an app that were counted and that no status speaks of; a status made now speaks of them."""
+        return tuple(self._unmarked.get((namespace, app_uid), ()))
+
+    def _unmarked_of(self, namespace: str, facts: CronFacts) -> list[Run]:
+        runs = self._unmarked.get((namespace, facts.owner), ())
+        return [run for run in runs if run.cron_job == facts.origin.cron_job]
+
+    def marked(self, namespace: str, app_uid: str, runs: Collection[Run]) -> None:
+        """These are in the status that was written, or have no row in it."""
+        done = {run.job_uid for run in runs}
+        left = [run for run in self._unmarked.pop((namespace, app_uid), []) if run.job_uid not in done]
+        if left:
+            self._unmarked[namespace, app_uid] = left
 
     def logs(self, namespace: str, app_uid: str) -> dict[str, Log]:
         """The logs of an app by UID of the CronJob."""
@@ -186,6 +210,7 @@ class RunBook:
         for key in list(self._owned.get((namespace, app_uid), ())):
             self._drop_cron_job(key)
         self._spoken.pop((namespace, app_uid), None)
+        self._unmarked.pop((namespace, app_uid), None)
 
     def silent(self, namespace: str, app_uid: str, before: datetime) -> list[JobFacts]:
         """The Jobs under way of which nothing was heard since: kopf tells no deletion that fell into a gap."""

@@ -17,8 +17,8 @@ from cronix_operator.core.errors import ReconcileError
 from cronix_operator.core.model import KubeObject, Now, Subject
 from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.runlog import Log
-from cronix_operator.core.runs import Origin
-from cronix_operator.ports import EventPort, Host, JobPort, Key, RunEnded
+from cronix_operator.core.runs import Origin, Run
+from cronix_operator.ports import EventPort, Host, JobPort, Key, MetricsPort
 from cronix_operator.runbook import RunBook
 from cronix_operator.successes import Successes
 from cronix_operator.workqueue import WorkQueue
@@ -32,7 +32,7 @@ Walked: TypeAlias = Outcome | ReconcileError
 
 
 class RunWatch:
-    """Feed it events; it calls `ended` for each run exactly once per process and mark. Start it inside the loop."""
+    """Feed it events, and tell it which runs are in the status that was written. Start it inside the loop."""
 
     def __init__(
         self,
@@ -40,15 +40,15 @@ class RunWatch:
         events: EventPort,
         jobs: JobPort,
         successes: Successes,
+        metrics: MetricsPort,
         now: Callable[[], Now],
-        ended: RunEnded,
     ) -> None:
         self._host = host
         self._events = events
         self._jobs = jobs
         self._successes = successes
         self._now = now
-        self._ended = ended
+        self._metrics = metrics
         self._book = RunBook()
         self._queue: WorkQueue[Key] = WorkQueue(lambda: now().monotonic)
         self._tasks: list[asyncio.Task[None]] = []
@@ -98,6 +98,17 @@ class RunWatch:
         """What is known of an app's runs, by UID of their CronJob."""
         return self._book.logs(subject.namespace, subject.uid)
 
+    def unmarked(self, subject: Subject) -> tuple[Run, ...]:
+        """The runs of which a status that is made now will be the first to speak."""
+        return self._book.unmarked(subject.namespace, subject.uid)
+
+    def marked(self, subject: Subject, runs: tuple[Run, ...]) -> None:
+        """That status was written. Only now the counters have them too: they never know of a run that, after a kill, is
+        counted again."""
+        self._book.marked(subject.namespace, subject.uid, runs)
+        for run in runs:
+            self._metrics.ran(subject, run)
+
     def told(self, subject: Subject) -> Iterator[tuple[Origin, Log]]:
         """What is known of an app's runs, with the job and schedule that they are of."""
         return self._book.told(subject.namespace, subject.uid)
@@ -123,8 +134,8 @@ class RunWatch:
             return
         now = self._now()
         look = self._book.look(key[0], subject.uid, self._host.status_rows(key), now.utc)
-        for run in look.ended:
-            self._ended(subject, run)
+        for origin, totals in look.began:
+            self._metrics.began(subject, origin, totals)
         if look.moved or look.urgent:
             self._host.runs_moved(key, urgent=look.urgent)
         waits = [SILENCE_SECONDS]

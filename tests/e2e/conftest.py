@@ -45,6 +45,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
     return Together(config, log)
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What tests have measured and do not judge; xdist's workers hand it over with their reports."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    found = [(name, text) for report in reports for name, text in getattr(report, "user_properties", ())]
+    for title in dict.fromkeys(name for name, _ in found):
+        terminalreporter.section(title)
+        for text in dict.fromkeys(text for name, text in found if name == title):
+            terminalreporter.write_line(str(text))
+
+
 class Kubectl(Protocol):
     """Calls kubectl."""
 

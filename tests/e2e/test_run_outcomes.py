@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
 
 from cronix_operator.core.runs import ADVICE
 from e2e.conftest import Kubectl
 from e2e.e2e_helpers import Place, Puppet, cronix_app, manifest, wait_until
 from e2e.prometheus_helpers import run_counts
 from e2e.run_scenes import by_hand, column, last, quick, row
+from e2e.told_when import told_when
 
 SECRET_ANSWER = '{"error": "no such job", "authorization": "Bearer abcdefgh12345678", "password": "hunter2"}'
 TWICE = {"max_attempts": 2, "min_seconds": 1, "max_seconds": 1}
 PATIENCE_SECONDS = 30
+
+
+@pytest.fixture(autouse=True)
+def measured(
+    kubectl: Kubectl, kubeconfig: Path, place: Place, record_property: Callable[[str, object], None]
+) -> Iterator[None]:
+    """How soon each run was told stands at the end of pytest's report."""
+    with told_when(kubectl, kubeconfig, place) as watcher:
+        yield
+    for line in watcher.lines():
+        record_property("seconds from a run's end", line)
 
 
 def wait_end(place: Place, name: str) -> None:
@@ -122,7 +138,9 @@ def test_a_job_that_fails_and_recovers_says_so_once_each(place: Place, puppet: P
     assert column(place, "shop", "LAST FAILURE") == "sync/0"
 
 
-def test_a_run_without_a_key_sends_nothing_and_says_which_secret(place: Place, puppet: Puppet) -> None:
+def test_a_run_without_a_key_sends_nothing_and_says_which_secret(
+    place: Place, puppet: Puppet, kubectl: Kubectl
+) -> None:
     """Nothing is fired unsigned (promise 6), and it is told why nothing was fired."""
     document = manifest("shop", quick("sync"))
     place.apply(cronix_app("shop", {"inline": document}, signing={"secretRef": {"name": "not-made-yet"}}))
@@ -132,9 +150,10 @@ def test_a_run_without_a_key_sends_nothing_and_says_which_secret(place: Place, p
     assert "create the Secret" in text
     wait_until(lambda: last(place, "shop", "sync").get("outcome") == "NoKey", PATIENCE_SECONDS, "the row")
     assert puppet.triggers("sync") == []
+    assert run_counts(kubectl, place.namespace) == {("sync", "NoKey"): 1}
 
 
-def test_a_run_that_the_next_slot_replaces_is_superseded(place: Place, puppet: Puppet) -> None:
+def test_a_run_that_the_next_slot_replaces_is_superseded(place: Place, puppet: Puppet, kubectl: Kubectl) -> None:
     """Kubernetes deletes such a Job and keeps no trace of it. And the slot's own id and time stand in the row."""
     puppet.manage(answers={"long": {"seconds": 200}})
     puppet.serve(
@@ -149,6 +168,7 @@ def test_a_run_that_the_next_slot_replaces_is_superseded(place: Place, puppet: P
     run = wait_until(lambda: last(place, "shop", "long"), 150, "a run was replaced")
     assert run["outcome"] == "Superseded"
     assert run["runID"] == puppet.triggers("long")[0]["headers"]["X-Cron-Run-Id"]
+    assert run_counts(kubectl, place.namespace)["long", "Superseded"] >= 1
     (text, *_) = place.events("Superseded")
     assert f"slot {run['slot']}" in text
     assert "Replace" in text

@@ -107,6 +107,18 @@ class PostOffice:
         await asyncio.sleep(0)
 
 
+class Counting(Metrics):
+    """Metrics that remember which runs they were told of; `runs` outlives the process."""
+
+    def __init__(self, runs: list[Run]) -> None:
+        super().__init__()
+        self.told = runs
+
+    def ran(self, subject: Subject, run: Run) -> None:
+        self.told.append(run)
+        super().ran(subject, run)
+
+
 class World:
     """One operator. `walk` does what a worker does with one app; time moves only by `wait`."""
 
@@ -118,7 +130,7 @@ class World:
         self.office = PostOffice()
         self.limits = limits
         self.crashes: list[Exception] = []
-        self.ended: list[Run] = []
+        self.marked: list[Run] = []
         secret = base64.b64encode(KEY.encode()).decode()
         self.api.put("secrets", NAMESPACE, "keys", data={"current": secret})
         ports = [{"port": 8080, "name": "http", "protocol": "TCP"}]
@@ -130,7 +142,7 @@ class World:
         api = cast("ApiServer", self.api)
         cluster = KubernetesCluster(api, lambda: self.now().utc)
         inputs = Inputs(api, "cronix-system:cronix-operator")
-        self.metrics = Metrics()
+        self.metrics = Counting(self.marked)
         source = MeasuredSource(self.site, self.metrics, lambda: self.now().monotonic)
         self.notices = Notices(inputs, self.office, self.events, self.now, self.office.sleep)
         self.controller = Controller(
@@ -152,13 +164,13 @@ class World:
             jitter=lambda: 0.0,
             workers=1,
             resync_seconds=600.0,
-            ended=self._ended,
         )
         self.metrics.watch(self.controller.depth, lambda: 0.0, self.controller.run_samples)
 
-    def _ended(self, subject: Subject, run: Run) -> None:
-        self.ended.append(run)
-        self.metrics.ran(subject, run)
+    @property
+    def ended(self) -> list[Run]:
+        """The runs that were counted: those that status speaks of, and those that the present process has in memory."""
+        return [*self.marked, *(run for runs in self.controller.runs._book._unmarked.values() for run in runs)]
 
     def now(self) -> Now:
         return at(self.seconds)

@@ -14,11 +14,15 @@ MAX_EVENTS = 10
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Announcement:
-    """An Event to be: `reason` is the same word as in the plan and the condition."""
+    """An Event to be: `reason` is the same word as in the plan and the condition.
+
+    `once`: what names the news itself. Under that name it can be posted once only, by whichever process.
+    """
 
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
+    once: str = ""
 
 
 def announce(outcome: Outcome | ReconcileError) -> list[Announcement]:

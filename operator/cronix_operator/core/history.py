@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,13 +23,31 @@ MAX_STREAK = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Totals:
+    """Runs by their outcome, and the requests that they sent, since the CronJob was made."""
+
+    runs: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    attempts: int = 0
+
+    def with_run(self, run: Run) -> Totals:
+        """These, and one run more."""
+        return Totals({**self.runs, run.outcome: self.runs.get(run.outcome, 0) + 1}, self.attempts + run.attempts)
+
+    def without(self, runs: Collection[Run]) -> Totals:
+        """These, less some that are among them."""
+        left = Counter(self.runs) - Counter(run.outcome for run in runs)
+        return Totals(dict(left), max(0, self.attempts - sum(run.attempts for run in runs)))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class History:
     """The runs of the CronJob with this `uid`.
 
     `last`: the newest run that has ended, `last_failure` the newest that failed. `last_success`: when a successful one
     last ended. `older_failures` and `streak`: the failures since then; of the newest 64 when they ended, the rest as a
     number. `counted`: digests of the runs that this process counted and whose Jobs are still there; `ends`: when the
-    newest of them ended. `floor` and `recent`: the mark that an earlier process left.
+    newest of them ended. `floor` and `recent`: the mark that an earlier process left. `totals`: how many runs were ever
+    counted, and the requests that they sent; what an earlier process had counted is among them.
     """
 
     uid: str
@@ -41,6 +60,7 @@ class History:
     ends: tuple[tuple[datetime, str], ...] = ()
     floor: datetime | None = None
     recent: frozenset[str] = frozenset()
+    totals: Totals = dataclasses.field(default_factory=Totals)
 
     @property
     def failures(self) -> int:
@@ -72,6 +92,7 @@ def record(history: History, run: Run) -> History:
         last_failure=_newer(run, history.last_failure) if run.failed else history.last_failure,
         counted=history.counted | {entry[1]},
         ends=tuple(sorted({*history.ends, entry}))[-MAX_RECENT - 1 :],
+        totals=history.totals.with_run(run),
     )
     return _failed(history, entry) if run.failed else succeeded(history, entry[0])
 
@@ -135,7 +156,10 @@ def row_of(history: History) -> dict[str, Any]:
         row["lastRun"] = run_row(history.last)
     mark = mark_of(history)
     if mark:
+        # One with the mark, in one write: what is counted and what is marked as counted cannot come apart.
         row["runMark"] = mark
+        row["runCounts"] = dict(sorted(history.totals.runs.items()))
+        row["runAttempts"] = history.totals.attempts
     return row
 
 
@@ -166,7 +190,14 @@ def recall(uid: str, row: Mapping[str, Any]) -> History:
         older_failures=count_of(row.get("consecutiveFailures")),
         floor=floor,
         recent=recent,
+        totals=_recalled_totals(row),
     )
+
+
+def _recalled_totals(row: Mapping[str, Any]) -> Totals:
+    counts = row.get("runCounts")
+    runs = {word: count_of(counts.get(word)) for word in ADVICE} if isinstance(counts, Mapping) else {}
+    return Totals({word: number for word, number in runs.items() if number}, count_of(row.get("runAttempts")))
 
 
 def _mark(value: object) -> tuple[datetime | None, frozenset[str]]:

@@ -45,10 +45,11 @@ def of_run(told: Told, run: Run, failures: int, now: datetime) -> tuple[Told, li
             return told, []
         text = f"{_where(run)}: runs well again ({_ident(run)})"
         told = dataclasses.replace(told, failing=False, words=frozenset(), at=now)
-        return told, [Announcement("Normal", RECOVERED, text)]
+        return told, [Announcement("Normal", RECOVERED, text, run.job_uid)]
     if not _worth(told, run.outcome, failures, now):
         return told, []
-    return _spoken(told, run.outcome, now), [Announcement("Warning", run.outcome, failure_text(run, failures))]
+    event = Announcement("Warning", run.outcome, failure_text(run, failures), run.job_uid)
+    return _spoken(told, run.outcome, now), [event]
 
 
 def of_trouble(told: Told, run: Run, trouble: Trouble, failures: int, now: datetime) -> tuple[Told, list[Announcement]]:
@@ -56,7 +57,7 @@ def of_trouble(told: Told, run: Run, trouble: Trouble, failures: int, now: datet
     if trouble.word in told.words or not _worth(told, trouble.word, failures + 1, now):
         return told, []
     text = _sentence(f"{_where(run)}: {trouble.word}, {trouble.text}", ADVICE.get(trouble.word, ""), _ident(run))
-    return _spoken(told, trouble.word, now), [Announcement("Warning", trouble.word, text)]
+    return _spoken(told, trouble.word, now), [Announcement("Warning", trouble.word, text, run.job_uid)]
 
 
 def of_missed(
@@ -71,7 +72,8 @@ def of_missed(
         f"{where}: {slots}: nothing started it within startingDeadlineSeconds. Was kube-controller-manager away, "
         "or the run before still going on (Forbid)?"
     )
-    return dataclasses.replace(told, missed=missed, missed_at=now), [Announcement("Warning", SLOT_MISSED, text)]
+    event = Announcement("Warning", SLOT_MISSED, text, f"{where} {timestamp(last)}")
+    return dataclasses.replace(told, missed=missed, missed_at=now), [event]
 
 
 def paced(

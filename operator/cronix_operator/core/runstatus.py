@@ -22,6 +22,8 @@ RUN_FIELDS = (
     "missedSlots",
     "lastMissedSlot",
     "runMark",
+    "runCounts",
+    "runAttempts",
 )
 _OF_SLOTS = ("lastScheduleTime", "nextRunTime")
 _OF_APP = ("nextRun", "lastFailure")

@@ -38,7 +38,10 @@ class EventRecorder:
         if monotonic() - self._said.get(key, -QUIET_SECONDS) < QUIET_SECONDS:
             return
         self._remember(key, monotonic())
-        digest = hashlib.sha256(f"{key} {now.timestamp()}".encode()).hexdigest()[:16]
+        # News with a name of its own gets an Event of that name: told by a process that was killed before it could note
+        # that, it is there already, and the API server refuses the second one.
+        named = f"{about['uid']} {event.reason} {event.once}" if event.once else f"{key} {now.timestamp()}"
+        digest = hashlib.sha256(named.encode()).hexdigest()[:16]
         await self._api.request(
             "POST",
             f"/api/v1/namespaces/{about['namespace']}/events",

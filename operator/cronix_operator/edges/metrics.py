@@ -18,8 +18,9 @@ from prometheus_client.registry import Collector
 
 from cronix_operator.core.catalogue import APP_LABELS, FAMILIES, JOB_LABELS
 from cronix_operator.core.errors import ReconcileError
+from cronix_operator.core.history import Totals
 from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial, Subject
-from cronix_operator.core.runs import SUCCEEDED, Run
+from cronix_operator.core.runs import SUCCEEDED, Origin, Run
 from cronix_operator.core.samples import Sample, api_call
 from cronix_operator.edges.listener import Listener
 
@@ -139,13 +140,25 @@ class Metrics(Collector):
         if key not in self._apps or not self._per_job:
             return
         self._jobs[key] = tuple(samples)
-        for labels in {sample.labels for sample in self._jobs[key]} - self._counted:
-            self._runs.labels(*labels, SUCCEEDED)
-            self._attempts.labels(*labels)
-            self._counted.add(labels)
+
+    def began(self, subject: Subject, origin: Origin, totals: Totals) -> None:
+        """A CronJob's runs are watched from now on; its counters begin with what was ever counted, for status has it.
+
+        So they go on where an earlier process left off, and a scraper sees neither a reset nor a jump.
+        """
+        key = (subject.namespace, subject.name)
+        if key not in self._apps or not self._per_job:
+            return
+        labels = (*key, origin.job, str(origin.index))
+        if labels in self._counted:
+            self._drop_job(labels)  # the CronJob was made anew, and its numbers with it
+        for outcome, number in {SUCCEEDED: 0, **totals.runs}.items():
+            self._runs.labels(*labels, outcome).inc(number)
+        self._attempts.labels(*labels).inc(totals.attempts)
+        self._counted.add(labels)
 
     def ran(self, subject: Subject, run: Run) -> None:
-        """One run has ended; to be told once of each."""
+        """One run has ended and is in status; to be told once of each."""
         key = (subject.namespace, subject.name)
         if key not in self._apps:
             return
