@@ -126,8 +126,8 @@ class Demo:
             "helm", "upgrade", "--install", "cronix", str(ROOT / "charts/cronix-operator"),
             "--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "180s",
             "--take-ownership",  # a CRD that was applied by hand, or kept by an uninstall, becomes this release's
-            "--set", f"image.repository={repository},image.tag={tag}",
-            "--set", f"signer.image.repository={signer},signer.image.tag={signer_tag}",
+            "--set-string", f"image.repository={repository},image.tag={tag}",
+            "--set-string", f"signer.image.repository={signer},signer.image.tag={signer_tag}",
         )  # fmt: skip
 
     def install_app(self) -> None:

@@ -171,8 +171,8 @@ def install_operator(helm: Helm, images: dict[str, str]) -> Callable[[], None]:
         helm(
             "upgrade", "--install", "cronix", str(Path(__file__).parents[2] / "charts/cronix-operator"),
             "--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--take-ownership", "--wait", "--timeout", "180s",
-            "--set", f"image.repository={operator[0]},image.tag={operator[1]}",
-            "--set", f"signer.image.repository={signer[0]},signer.image.tag={signer[1]}",
+            "--set-string", f"image.repository={operator[0]},image.tag={operator[1]}",
+            "--set-string", f"signer.image.repository={signer[0]},signer.image.tag={signer[1]}",
         )  # fmt: skip
 
     return install

@@ -125,8 +125,8 @@ def test_missing_image_and_a_controller_that_stands_still(
     helm(
         "install", "blind", str(ROOT / "charts/cronix-operator"), "--namespace", place.namespace, "--wait",
         "--timeout", "120s", "--set", "crds.install=false,watch.mode=release",
-        "--set", f"image.repository={repository},image.tag={tag}",
-        "--set", "signer.image.repository=127.0.0.1:1/cronix-signer,signer.image.tag=no-such-tag",
+        "--set-string", f"image.repository={repository},image.tag={tag}",
+        "--set-string", "signer.image.repository=127.0.0.1:1/cronix-signer,signer.image.tag=no-such-tag",
     )  # fmt: skip
     document = manifest("shop", quick("sync", "* * * * *", concurrency="Allow"))
     place.secret("puppet-cron", current="0" * 64)

@@ -67,6 +67,7 @@ class Killed:
         self.world.wait(11)
         await self.world.walk()
         api.fail_at = None
+        self.scrape()
         await self.is_killed()
 
     async def is_killed(self) -> None:
