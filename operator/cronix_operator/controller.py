@@ -138,6 +138,11 @@ class Controller:
             tenant.failures = 0
             self._queue.add(key)
 
+    def look_again(self) -> None:
+        """Something may have gone unseen: every app is due."""
+        for key in self._tenants:
+            self._queue.add(key)
+
     def _drop(self, key: Key) -> None:
         tenant = self._tenants.pop(key, None)
         self._queue.forget(key)

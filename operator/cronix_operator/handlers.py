@@ -31,6 +31,7 @@ from cronix_operator.notices import Notices
 from cronix_operator.pace import Pace
 from cronix_operator.probe import Chance
 from cronix_operator.reconcile import Ports
+from cronix_operator.relist import Relist
 from cronix_operator.settings import Settings
 from cronix_operator.successes import Successes
 
@@ -99,6 +100,11 @@ class Door:
         if self._notices is not None:
             await self._notices.stop()
         self._metrics.rest()
+
+    def look_again(self) -> None:
+        """A watch began anew with a list."""
+        if self.controller is not None:
+            self.controller.look_again()
 
     @property
     def ill(self) -> str:
@@ -190,14 +196,18 @@ def register(registry: kopf.OperatorRegistry, settings: Settings, api: ApiServer
     async def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
+    apps, cron_jobs = Relist(door.look_again), Relist(door.look_again)
+
     # kopf logs what a handler raises and never retries it, so a handler only passes the news on.
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def app_event(event: kopf.RawEvent, **_: object) -> None:
+        apps.saw(event["type"])
         if door.controller is not None:
             door.controller.saw_app(_plain(event["object"]), deleted=event["type"] == "DELETED")
 
     @kopf.on.event("batch", "v1", "cronjobs", registry=registry)
     async def cron_job_event(event: kopf.RawEvent, **_: object) -> None:
+        cron_jobs.saw(event["type"])
         if door.controller is not None:
             door.controller.saw_cron_job(_plain(event["object"]), deleted=event["type"] == "DELETED")
 

@@ -48,8 +48,10 @@ class KubernetesCluster:
         """Creates and updates, then removals; each succeeds or fails alone, in the plan's order.
 
         If the process dies between two of them the next walk finds the rest still to do: names are deterministic and
-        every write is idempotent.
+        every write is idempotent. Nothing is created for a CronixApp that is gone: Waiting.
         """
+        if any(change.verb == "create" for change in plan.changes):
+            await self._must_be_there(app)
         writes = [change for change in plan.changes if change.verb in {"create", "update"}]
         removals = [change for change in plan.changes if change.verb in {"delete", "suspend"}]
         done = list(await asyncio.gather(*(_alone(change, self._write(app, change, redecide)) for change in writes)))
@@ -57,13 +59,19 @@ class KubernetesCluster:
 
     async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
         """Write CronixApp.status by merge patch; False when the CronixApp is gone."""
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}/status"
+        path = f"{_apps(namespace)}/{name}/status"
         reply = await self._api.request("PATCH", path, body=patch, content_type=MERGE_PATCH)
         if reply.status == 404:
             return False
         if not reply.ok:
             raise Waiting("StatusRefused", f"writing status: {reply.message}")
         return True
+
+    async def _must_be_there(self, app: App) -> None:
+        """Its deletion may have fallen into a gap of the watch, and garbage collection just have taken the CronJobs."""
+        live = await self._read("CronixApp", f"{_apps(app.namespace)}/{app.name}", app.name)
+        if live is None or live["metadata"]["uid"] != app.uid:
+            raise Waiting("ApiUnavailable", f'CronixApp "{app.name}" is gone')
 
     async def job(self, namespace: str, name: str) -> KubeObject | None:
         """One Job; None when it is gone."""
@@ -164,6 +172,10 @@ async def _alone(change: Change, step: Awaitable[Done]) -> Done:
 
 def _path(namespace: str) -> str:
     return f"/apis/batch/v1/namespaces/{namespace}/cronjobs"
+
+
+def _apps(namespace: str) -> str:
+    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
 
 
 def _written(change: Change, reply: Reply) -> Done:

@@ -1,0 +1,88 @@
+"""A watch that begins anew with a list: what went meanwhile is found, and nothing is made for an owner that is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+
+from cronix_operator.relist import Relist
+from operator_fakes.builders import NAMESPACE, OTHER_UID, served
+from operator_fakes.world import World, in_loop
+
+NAME = "cronix-billing-sync-0"
+APP = ("cronixapps", NAMESPACE, "billing")
+CALM_SECONDS = 0.05
+
+
+async def standing() -> World:
+    world = World()
+    world.site.answer = served("sync")
+    world.apply()
+    await world.walk()
+    return world
+
+
+@in_loop
+async def test_the_first_list_is_the_beginning_and_each_later_one_is_told_once_when_it_has_come_in() -> None:
+    told: list[None] = []
+    relist = Relist(lambda: told.append(None), CALM_SECONDS)
+    for kind in (None, None, "ADDED", "MODIFIED"):
+        relist.saw(kind)
+    await asyncio.sleep(4 * CALM_SECONDS)
+    assert told == []
+    for expected in (1, 2):
+        for _ in range(100):
+            relist.saw(None)
+        assert len(told) == expected - 1
+        await asyncio.sleep(4 * CALM_SECONDS)
+        assert len(told) == expected
+
+
+@in_loop
+async def test_changes_are_no_list() -> None:
+    told: list[None] = []
+    relist = Relist(lambda: told.append(None), CALM_SECONDS)
+    for _ in range(3):
+        relist.saw("DELETED")
+        await asyncio.sleep(2 * CALM_SECONDS)
+    assert told == []
+
+
+@in_loop
+async def test_a_cron_job_deleted_in_a_gap_of_the_watch_is_made_anew_after_the_list() -> None:
+    """K6: no event tells of it."""
+    world = await standing()
+    del world.api.objects["cronjobs", NAMESPACE, NAME]
+    assert world.due_in() > 0
+    world.controller.look_again()
+    assert world.due_in() == 0
+    await world.walk()
+    assert NAME in world.names()
+
+
+@in_loop
+async def test_nothing_is_created_for_an_app_that_went_in_a_gap_of_the_watch() -> None:
+    """K6: garbage collection has taken its CronJobs, and the operator does not know yet why."""
+    world = await standing()
+    del world.api.objects["cronjobs", NAMESPACE, NAME]
+    del world.api.objects[APP]
+    world.clear_writes()
+    await world.walk()
+    assert world.names() == set()
+    assert world.writes("/cronjobs") == []
+    assert world.controller.subject((NAMESPACE, "billing")) is None, "it knows now"
+
+
+@in_loop
+async def test_nothing_is_created_for_an_app_that_was_replaced_by_another_of_its_name() -> None:
+    """Its successor, with a uid of its own, is met by the watch and gets CronJobs of its own."""
+    world = await standing()
+    del world.api.objects["cronjobs", NAMESPACE, NAME]
+    world.api.objects[APP] = copy.deepcopy(world.api.objects[APP])
+    world.api.objects[APP]["metadata"]["uid"] = OTHER_UID
+    world.clear_writes()
+    await world.walk()
+    assert world.writes("/cronjobs") == []
+    world.watch()
+    await world.walk()
+    assert world.api.cron_jobs()[NAME]["metadata"]["ownerReferences"][0]["uid"] == OTHER_UID
