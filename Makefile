@@ -11,7 +11,7 @@ IMAGES := cronix-operator cronix-signer cronix-example
 export PYTHONPATH := spec:shim:sdk:operator:cli:cluster
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo demo-down test check e2e test-browser fmt lint type imports unit fuzz test-faults bench lock setup wheels images charts \
+.PHONY: help demo demo-down test check e2e test-browser fmt lint type imports unit fuzz faults test-faults bench lock setup wheels images charts \
   cluster-up cluster-down cluster-status kubeconfig
 
 help: ## this list
@@ -36,6 +36,7 @@ test: ## everything, the cluster included
 	@scripts/timed.sh run "wheels" scripts/wheels.sh operator example
 	@scripts/timed.sh run "images" scripts/images.sh $(IMAGES)
 	@scripts/timed.sh run "end-to-end tests" make e2e
+	@scripts/timed.sh run "faults (short form)" make faults
 	@scripts/timed.sh report test
 
 check: setup ## the fast loop without a cluster: format, lint, types, imports, tests
@@ -52,7 +53,10 @@ e2e: setup ## the end-to-end tests on the running local cluster
 fuzz: setup ## 1,000 random CronixApps on the running local cluster (the end-to-end tests take 150)
 	@CRONIX_FUZZ_APPS=1000 $(BIN)/python -m pytest -q tests/e2e/test_fuzzed_apps.py
 
-test-faults: setup ## the operator killed at every API call, and behind an API server that breaks; on the local cluster
+faults: setup ## the faults in short form, on API servers of their own; `make test` has them
+	@$(BIN)/python -m pytest -q -n 2 tests/faults
+
+test-faults: setup ## all faults, the slow ones too; keeps the figures in benchmarks/results/faults.json
 	@CRONIX_FAULTS=whole $(BIN)/python -m pytest -q tests/faults
 
 unit: setup ## the tests that need no cluster

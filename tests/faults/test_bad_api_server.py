@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable
 
 import pytest
 
-from cronix_cluster.audit import AuditMark
 from e2e.bulk import Call, accepted, cron_jobs
 from e2e.e2e_helpers import wait_until
-from faults.conftest import Stage
-from faults.fault_proxy import Decide, Fault, Seen
-
-pytestmark = pytest.mark.disruptive
-
-WHOLE = os.environ.get("CRONIX_FAULTS") == "whole"
+from faults.fault_proxy import Decide, Fault, Seen, nothing
+from faults.faults_helpers import REQUESTS_PER_SECOND, WHOLE, Figures, Stage
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,63 +61,81 @@ TROUBLES: dict[str, Trouble] = {
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", [n for n, t in TROUBLES.items() if WHOLE or not t.slow])
-def test_an_edit_during_trouble_is_carried_out_when_it_is_over(
-    stage: Stage, audit: Callable[[], AuditMark], name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_edit_during_trouble_is_carried_out_when_it_is_over(stage: Stage, figures: Figures, name: str) -> None:
     """K6: bounded requests meanwhile, the process alive, nothing made twice, nothing deleted that was not to go."""
-    trouble, before = TROUBLES[name], {n: b["metadata"]["uid"] for n, b in stage.live().items()}
-    mark = audit()
+    trouble, before = TROUBLES[name], stage.now()
     stage.proxy.reset(trouble.decide())
     stage.edit()
     time.sleep(trouble.seconds)
     asked = len(stage.proxy.seen)
-    stage.proxy.decide = lambda call: None
-    started = time.monotonic()
-    stage.wait_in_step()
+    stage.proxy.decide = nothing
+    seconds = stage.wait_in_step()
 
-    after = {n: b["metadata"]["uid"] for n, b in stage.live().items()}
-    assert all(after[n] == before[n] for n in before.keys() & after.keys())
-    deleted = [e.name for e in mark.writes(resource="cronjobs", namespace=stage.place.namespace) if e.verb == "delete"]
-    assert set(deleted) <= before.keys() - after.keys()
+    stage.assert_no_more_than_asked(before)
     assert stage.operator.is_alive
-    assert asked <= 30 * trouble.seconds, "no hot loop"
-    with capsys.disabled():
-        seconds = time.monotonic() - started
-        print(f"\n[faults] {name}: {asked} requests during it, in step {seconds:.1f} s after")
+    assert asked <= REQUESTS_PER_SECOND * trouble.seconds, "no hot loop"
+    figures.add(name, seconds, asked)
 
 
-FAILURE = {"kind": "Status", "apiVersion": "v1", "status": "Failure"}
-GONE = {"type": "ERROR", "object": {**FAILURE, "code": 410, "reason": "Expired"}}
-BROKEN = {"type": "ERROR", "object": {**FAILURE, "code": 500, "message": "etcd is unwell"}}
+FAILURE: dict[str, object] = {"kind": "Status", "apiVersion": "v1", "status": "Failure"}
+GONE: dict[str, object] = {"type": "ERROR", "object": {**FAILURE, "code": 410, "reason": "Expired"}}
+BROKEN: dict[str, object] = {"type": "ERROR", "object": {**FAILURE, "code": 500, "message": "etcd is unwell"}}
+AWAY: dict[str, dict[str, object] | None] = {"cut": None, "ended by 410 Gone": GONE, "ended by ERROR 500": BROKEN}
+
+
+def _once_for_each_watch(event: dict[str, object] | None) -> Decide:
+    """All of them, the CronJobs' and the CronixApps', end with this event when they come back."""
+    told: set[str] = set()
+
+    def decide(call: Seen) -> Fault | None:
+        resource = call.path.partition("?")[0]
+        if event is None or not call.is_watch or resource in told:
+            return None
+        told.add(resource)
+        return Fault(event=event)
+
+    return decide
+
+
+def _cut_watches(stage: Stage, of: str) -> None:
+    """From now on no watch of these can be opened; lists and writes work."""
+    away = Fault(lost=True, served=False)
+    stage.proxy.reset(lambda call: away if call.is_watch and of in call.path else None)
+    stage.proxy.cut_watches()
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("event", [None, GONE, BROKEN], ids=["cut", "410 Gone", "ERROR 500"])
-def test_what_was_deleted_while_the_watch_was_away_is_made_anew(
-    stage: Stage, event: dict[str, object] | None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """K6: a watch that ends, by a cut, by 410 or by another error, hides nothing for good and ends no process."""
+@pytest.mark.parametrize("how", AWAY)
+def test_what_was_deleted_while_the_watch_was_away_is_made_anew(stage: Stage, figures: Figures, how: str) -> None:
+    """K6: a watch that ends, by a cut, by 410 or by another error, hides nothing for good and ends no process.
+
+    Nothing else happens that would make the operator look.
+    """
     victim = "cronix-shop-stays-0"
-    uid = stage.live()[victim]["metadata"]["uid"]
-    stage.proxy.reset(lambda call: Fault(lost=True, served=False) if call.is_watch else None)
-    stage.proxy.cut_watches()
+    uid = stage.uids()[victim]
     path = cron_jobs(stage.place.namespace, victim)
+    _cut_watches(stage, of="/namespaces/")
     accepted([stage.bulk.one(Call("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1"}))])
     time.sleep(2)
-    told = [0]
-
-    def once_per_watch(call: Seen) -> Fault | None:
-        if event is None or not call.is_watch or told[0] >= 2:
-            return None
-        told[0] += 1
-        return Fault(event=event)
-
-    stage.proxy.decide = once_per_watch
+    stage.proxy.decide = _once_for_each_watch(AWAY[how])
     started = time.monotonic()
-    stage.edit()  # whatever the watch of the CronJobs hides, the one of the CronixApps comes back with this
-    stage.wait_in_step(120)
-    live = wait_until(lambda: stage.live().get(victim), 30, "the deleted one")
-    assert live["metadata"]["uid"] != uid
+    live = wait_until(lambda: stage.uids().get(victim), 120, "the deleted one")
+    seconds = time.monotonic() - started
+    assert live != uid
+    wait_until(stage.is_in_step, 30, "the status says so")
     assert stage.operator.is_alive
-    with capsys.disabled():
-        print(f"\n[faults] watch {'cut' if event is None else event['object']}: {time.monotonic() - started:.1f} s")
+    figures.add(f"watch {how}, a CronJob deleted meanwhile", seconds)
+
+
+def test_an_app_deleted_while_its_watch_was_away_gets_no_cron_jobs_any_more(stage: Stage) -> None:
+    """K6: the operator sees garbage collection take its CronJobs, does not know why, and makes none of them anew."""
+    before = stage.now()
+    _cut_watches(stage, of="/cronixapps")
+    stage.place.kubectl("delete", "cxa", "shop")
+    wait_until(lambda: not stage.live(), 60, "garbage collection has taken them")
+    time.sleep(3)
+    stage.proxy.decide = nothing
+    time.sleep(2)
+    assert stage.live() == {}
+    assert {verb for verb, _ in stage.done_since(before)} == {"delete"}
+    assert stage.operator.is_alive
