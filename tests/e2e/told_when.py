@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,21 @@ class Told:
     outcome: str = ""
 
 
+@dataclasses.dataclass(slots=True)
+class Trouble:
+    """When a pod first said that it cannot start, and when a condition RunStuck first told so."""
+
+    said: float | None = None
+    told: float | None = None
+
+
 class Watcher:
     """Looks until it is stopped; `runs` by the name of their Job."""
 
     def __init__(self, kubeconfig: Path, place: Place, address: str) -> None:
         self._kubeconfig, self._namespace, self._address = str(kubeconfig), place.namespace, address
         self.runs: dict[str, Told] = {}
-        self._rows: dict[str, Mapping[str, Any]] = {}
+        self.trouble = Trouble()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._look_on()), daemon=True)
 
@@ -63,12 +71,12 @@ class Watcher:
     async def _look(self, api: ApiServer) -> None:
         core, batch = f"/api/v1/namespaces/{self._namespace}", f"/apis/batch/v1/namespaces/{self._namespace}"
         apps = f"/apis/cronix.dev/v1alpha1/namespaces/{self._namespace}/cronixapps"
-        jobs, events, apps_there = [
-            (await api.request("GET", p)).body["items"] for p in (f"{batch}/jobs", f"{core}/events", apps)
-        ]
+        paths = (f"{batch}/jobs", f"{core}/events", f"{core}/pods", apps)
+        jobs, events, pods, apps_there = [(await api.request("GET", path)).body["items"] for path in paths]
         text = await asyncio.to_thread(scrape, self._address)
         now = time.monotonic()
         self._see_jobs(jobs, now)
+        self._see_trouble(pods, apps_there, now)
         for row in (row for app in apps_there for row in app.get("status", {}).get("jobs", [])):
             last = row.get("lastRun", {})
             if last.get("jobName") in self.runs:
@@ -97,6 +105,13 @@ class Watcher:
             if name not in there and run.ended is None:
                 run.ended = now
 
+    def _see_trouble(self, pods: list[Any], apps: list[Any], now: float) -> None:
+        containers = [c for pod in pods for c in pod.get("status", {}).get("containerStatuses", [])]
+        if any("ImagePull" in c.get("state", {}).get("waiting", {}).get("reason", "") for c in containers):
+            self.trouble.said = self.trouble.said or now
+        if any(c["type"] == "RunStuck" for app in apps for c in app.get("status", {}).get("conditions", [])):
+            self.trouble.told = self.trouble.told or now
+
     def _see_metrics(self, text: str, now: float) -> None:
         """The gauge of a job's last run and the sum of its counter tell of as many runs as they have changed."""
         gauges = samples(text, "cronix_job_last_run_timestamp_seconds", self._namespace)
@@ -123,6 +138,9 @@ class Watcher:
                     f"{p} {max(0.0, run.seen[p] - run.ended):4.1f}" if p in run.seen else f"{p}    -" for p in PLACES
                 )
                 yield f"{name[-24:]:24} {run.outcome or '?':18} {'  '.join(parts)}"
+        if self.trouble.said is not None and self.trouble.told is not None:
+            pause = max(0.0, self.trouble.told - self.trouble.said)
+            yield f"{'':24} {'condition RunStuck':18} {pause:.1f} after the pod said that it cannot start"
 
 
 @contextmanager

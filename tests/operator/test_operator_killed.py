@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cronix_operator.core.announce import Announcement
-from cronix_operator.core.history import History, Totals, recall, row_of
+from cronix_operator.core.history import MAX_ROWS, History, Totals, recall, recall_beyond, row_of
 from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.events import EventRecorder
 from operator_fakes.builders import NAMESPACE, at, make_app
@@ -169,6 +169,14 @@ async def test_a_cron_job_that_was_made_anew_begins_at_zero() -> None:
     runs.watch()
     await runs.look()
     assert set(scraped(runs.world).values()) == {0}
+
+
+def test_a_cron_job_beyond_the_rows_of_status_takes_the_mark_of_the_others() -> None:
+    """There is no row for its mark; all marks are written together. With few rows, one without is a new CronJob."""
+    rows = [{"cronJobUID": f"u{n}", "runMark": f"2026-11-22T12:{n % 60:02}:00Z/"} for n in range(MAX_ROWS)]
+    assert recall_beyond("other", rows).floor == at(0).utc.replace(hour=12, minute=59, second=0, microsecond=0)
+    assert recall_beyond("other", rows[1:]).floor is None
+    assert recall_beyond("other", [{**row, "runMark": "x"} for row in rows]).floor is None
 
 
 def test_what_status_says_of_counts_is_believed_only_where_it_makes_sense() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cronix_operator.core.status import MAX_ROWS
+from cronix_operator.core.history import MAX_ROWS
 from cronix_operator.pace import Pace
 from operator_fakes.builders import LIMITS, NAMESPACE, job, served
 from operator_fakes.world import ROLLS_PER_SECOND, World, in_loop

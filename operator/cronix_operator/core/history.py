@@ -17,6 +17,7 @@ from typing import Any
 from cronix_operator.core.moments import time_of, timestamp
 from cronix_operator.core.runs import ADVICE, Run
 
+MAX_ROWS = 256  # of the CronJobs that status has a row for
 OVERLAP = timedelta(seconds=120)
 MAX_RECENT = 32
 MAX_STREAK = 64
@@ -192,6 +193,18 @@ def recall(uid: str, row: Mapping[str, Any]) -> History:
         recent=recent,
         totals=_recalled_totals(row),
     )
+
+
+def recall_beyond(uid: str, rows: Collection[Mapping[str, Any]]) -> History:
+    """The history of a CronJob without a row: where there are as many rows as there may be, it is one of the others.
+
+    All marks are written together, so what ended before the newest of them was counted for it as well. Runs of the two
+    minutes after that may be counted again.
+    """
+    if len(rows) < MAX_ROWS:
+        return History(uid)
+    floors = [floor for floor, _ in (_mark(row.get("runMark")) for row in rows) if floor is not None]
+    return History(uid, floor=max(floors, default=None))
 
 
 def _recalled_totals(row: Mapping[str, Any]) -> Totals:

@@ -14,7 +14,7 @@ from typing import Any
 from cronix_operator.core import naming
 from cronix_operator.core.announce import Announcement
 from cronix_operator.core.app import GROUP, KIND
-from cronix_operator.core.history import History, is_counted, recall, record, row_of, run_row, succeeded
+from cronix_operator.core.history import History, is_counted, recall, recall_beyond, record, row_of, run_row, succeeded
 from cronix_operator.core.jobfacts import JobFacts, PodFacts
 from cronix_operator.core.model import KubeObject
 from cronix_operator.core.moments import time_of
@@ -116,8 +116,10 @@ def cron_facts(live: KubeObject) -> CronFacts | None:
 
 def first_log(facts: CronFacts, rows: object) -> Log:
     """The log to start with: what an earlier process left in status, in the row of this very CronJob."""
-    row = row_by_uid(rows).get(facts.uid, {})
-    history, slots = recall(facts.uid, row), recall_slots(row, facts.timing)
+    known = row_by_uid(rows)
+    row = known.get(facts.uid, {})
+    history = recall(facts.uid, row) if row else recall_beyond(facts.uid, known.values())
+    slots = recall_slots(row, facts.timing)
     return Log(history, slots, Told(failing=history.failures > 0, missed=slots.missed))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronix_operator.core.errors import ReconcileError, Stalled
+from cronix_operator.core.history import MAX_ROWS
 from cronix_operator.core.keynews import key_conditions, listed_keys
 from cronix_operator.core.memory import Memory
 from cronix_operator.core.model import App, DesiredCronJob, JobFault, KubeObject
@@ -27,7 +28,6 @@ from cronix_operator.core.runstatus import (
 from cronix_operator.core.unmatched import unmatched
 from cronix_protocol.schedule import parse_schedule
 
-MAX_ROWS = 256
 MAX_MESSAGE = 1024
 
 
