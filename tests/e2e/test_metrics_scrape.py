@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crd.crd_helpers import ROOT
+from crd.crd_helpers import ROOT, load_script
 from e2e.chart_helpers import Helm
 from e2e.conftest import Kubectl
 from e2e.e2e_helpers import Place, Puppet, cronix_app, job, manifest, wait_until
@@ -114,6 +115,24 @@ def test_a_panel_of_the_dashboard_shows_something(server: Server, site: Place, e
     filled = filled.replace("$__rate_interval", "1m").replace("$__range", "1h")
     assert "$" not in filled
     wait_until(lambda: server.query(filled), 30, f"data for {filled}")
+
+
+def test_the_dashboard_can_be_drawn_without_grafana(server: Server, site: Place) -> None:
+    """What the docs' picture is made of: every panel in its place, and none without data."""
+    picture = load_script("dashboard_picture")
+    variables = {"namespace": site.namespace, "name": "billing|none"}
+
+    def drawn() -> str:
+        asked = picture.Prometheus(f"http://{server.address}", time.time(), 300, variables)
+        page: str = picture.page(asked)
+        assert "No data" not in page
+        return page
+
+    page = wait_until(drawn, 60, "every panel has data")
+    panels = [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+    assert page.count('class="panel"') == len(panels)
+    assert page.count("<svg") == sum(panel["type"] == "timeseries" for panel in panels)
+    assert "<td>tick</td>" in page
 
 
 @pytest.mark.parametrize(
