@@ -14,7 +14,7 @@ import pytest
 
 from e2e.chart_helpers import CHART
 from e2e.chart_helpers import Helm as ChartHelm
-from e2e.e2e_helpers import Kubectl, Place, cronix_app, job, manifest, wait_until
+from e2e.e2e_helpers import Kubectl, Place, changed, cronix_app, job, manifest, wait_until
 
 pytestmark = pytest.mark.disruptive
 
@@ -193,6 +193,26 @@ def test_with_the_secrets_of_one_namespace_the_other_is_told_what_to_apply(
         place.apply(fetching_app())
     open_one.wait_condition("shop", "False", "FetchFailed")
     assert f'"namespace":"{closed.namespace}"' in closed.wait_condition("shop", "False", "Forbidden")
+
+
+def test_where_it_may_write_config_maps_it_keeps_the_app_s_and_no_other(
+    operator_here: Operator, spaces: list[Place]
+) -> None:
+    """`rbac.previousSuccess`, in the whole cluster: under the chart's own policy, which the API server holds up."""
+    _, tenant, other = spaces
+    operator_here.install(rbac={"previousSuccess": True})
+    assert operator_here.readiness() == (200, "ok\n")
+    tenant.apply(changed(app(), {"spec.jobDefaults.previousSuccessTime": True}))
+    other.apply(app())
+    tenant.wait_ready("shop")
+    other.wait_ready("shop")
+    own = "cronix-shop-previous-success"
+    wait_until(lambda: own in tenant.names("configmaps"), 30, "the ConfigMap")
+    wait_until(lambda: tenant.get("cxa", "shop")["status"].get("previousSuccessConfigMap") == own, 30, "status")
+    assert tenant.condition("shop", "PreviousSuccessUnknown") == {}
+    assert own not in other.names("configmaps")
+    tenant.apply(app())
+    wait_until(lambda: own not in tenant.names("configmaps"), 30, "it is removed")
 
 
 def test_without_any_right_it_waits_says_so_and_starts_when_they_are_granted(
