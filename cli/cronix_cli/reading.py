@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias, TypeVar
 
+from cronix_cli.api import Api, Reply
 from cronix_cli.session import Session
 from cronix_cli.target import Target
 from cronix_cli.trouble import Exit, Trouble
@@ -20,47 +20,6 @@ Object: TypeAlias = dict[str, Any]
 APPS = f"/apis/{GROUP}/{VERSION}"
 OURS = f"{MANAGED_BY}={MANAGER}"
 PAGE_SIZE = 500
-
-
-class Reply(Protocol):
-    """An answer of the API server (`cronix_operator.edges.api.Reply`)."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def body(self) -> dict[str, Any]: ...
-    @property
-    def ok(self) -> bool: ...
-    @property
-    def message(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-
-
-class Api(Protocol):
-    """The API server (`cronix_operator.edges.api.ApiServer`). `namespace` is the context's."""
-
-    namespace: str
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str | int] | None = None,
-        body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-    ) -> Reply: ...
-
-    def lines(self, path: str, query: Mapping[str, str | int]) -> AsyncIterator[str]: ...
-
-    async def raw(
-        self, path: str, *, query: Mapping[str, str | int] | None = None, headers: Mapping[str, str] | None = None
-    ) -> tuple[int, bytes, Mapping[str, str]]: ...
-
-
-# kubeconfig and context in, a connection out; loading the client library is put off until it is called.
-Connect: TypeAlias = Callable[["str | None", "str | None"], AbstractAsyncContextManager[Api]]
 
 
 class Cluster:

@@ -5,17 +5,15 @@ No library: the ones that draw tables take longer to load than a whole `explain`
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 GAP = "   "
 NARROW_GAP = "  "
 SMALLEST = 8
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column. `wide`: only with -o wide. Where the terminal is too narrow, columns that are `optional` go first, the
     last of them before the others; then `flexible` ones are cut, but for `keep_end` characters at the end.
     """
@@ -27,8 +25,7 @@ class Column:
     keep_end: int = 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """A text with the colour it may have (`red`, `green`, `yellow`, `cyan`; "" is none)."""
 
     text: str

@@ -5,7 +5,7 @@ Source of the grammar and of the texts: github.com/robfig/cron/v3 v3.0.1, parser
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from cronix_protocol.faults import printable, quoted
 from cronix_protocol.firing import Fields
@@ -35,14 +35,13 @@ class ScheduleInvalid(ValueError):
         super().__init__(f"{reason}; {advice}" if advice else reason)
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRange:
+class FieldRange(NamedTuple):
     """What one field may hold: `name` for readers, `low` to `high`, and the names of values in lower case."""
 
     name: str
     low: int
     high: int
-    names: Mapping[str, int] = field(default_factory=dict)
+    names: Mapping[str, int] = {}
 
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -53,11 +52,12 @@ DAY = FieldRange("day of month", 1, 31)
 MONTH = FieldRange("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, start=1)})
 WEEKDAY = FieldRange("day of week", 0, 6, {name: number for number, name in enumerate(_WEEKDAYS)})
 RANGES = (MINUTE, HOUR, DAY, MONTH, WEEKDAY)
-_WEEKDAY_WITH_7 = replace(WEEKDAY, high=7)
+_WEEKDAY_WITH_7 = WEEKDAY._replace(high=7)
 
 # Quartz and cron-parser: L, LW, L-3, 15W in day-of-month; 5L, FRIL, 5#2 and L in day-of-week.
-_FOREIGN_DAY = re.compile(r"LW?|L-[0-9]{1,2}|[0-9]{1,2}W", re.IGNORECASE | re.ASCII)
-_FOREIGN_WEEKDAY = re.compile(r"L|(?:[0-7]|SUN|MON|TUE|WED|THU|FRI|SAT)(?:L|#[1-5])", re.IGNORECASE | re.ASCII)
+# Compiled at first use (re keeps them): only a schedule that is refused needs them, and a program is to start fast.
+_FOREIGN_DAY = r"LW?|L-[0-9]{1,2}|[0-9]{1,2}W"
+_FOREIGN_WEEKDAY = r"L|(?:[0-7]|SUN|MON|TUE|WED|THU|FRI|SAT)(?:L|#[1-5])"
 
 
 def split_fields(text: str) -> list[str]:
@@ -159,8 +159,8 @@ def _integer(text: str) -> int:
 def _is_foreign(words: list[str]) -> bool:
     """True when the expression is sound once other dialects' day notations are allowed."""
     minute, hour, day, month, weekday = words
-    days = ",".join("*" if _FOREIGN_DAY.fullmatch(item) else item for item in day.split(","))
-    weekdays = ",".join("*" if _FOREIGN_WEEKDAY.fullmatch(item) else item for item in weekday.split(","))
+    days = ",".join("*" if _is_notation(_FOREIGN_DAY, item) else item for item in day.split(","))
+    weekdays = ",".join("*" if _is_notation(_FOREIGN_WEEKDAY, item) else item for item in weekday.split(","))
     ranges = (MINUTE, HOUR, DAY, MONTH, _WEEKDAY_WITH_7)
     try:
         for word, bounds in zip((minute, hour, days, month, weekdays), ranges, strict=True):
@@ -168,6 +168,10 @@ def _is_foreign(words: list[str]) -> bool:
     except ScheduleInvalid:
         return False
     return True
+
+
+def _is_notation(pattern: str, item: str) -> bool:
+    return re.fullmatch(pattern, item, re.IGNORECASE | re.ASCII) is not None
 
 
 def _advice(word: str, bounds: FieldRange) -> str:
@@ -180,9 +184,9 @@ def _advice(word: str, bounds: FieldRange) -> str:
         span = item.split("/")[0].split("-")
         if bounds is WEEKDAY and "7" in span:
             return "Sunday is 0 or SUN in Kubernetes"
-        if bounds is DAY and _FOREIGN_DAY.fullmatch(item):
+        if bounds is DAY and _is_notation(_FOREIGN_DAY, item):
             return f"{quoted(item)} is no Kubernetes notation: run on 28-31 or daily and let the app decide"
-        if bounds is WEEKDAY and _FOREIGN_WEEKDAY.fullmatch(item):
+        if bounds is WEEKDAY and _is_notation(_FOREIGN_WEEKDAY, item):
             return f"{quoted(item)} is no Kubernetes notation: run weekly and let the app decide"
         if item[:1] in ("H", "R"):
             return f"{quoted(item)} is no Kubernetes notation: choose a number"

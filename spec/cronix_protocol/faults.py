@@ -6,16 +6,15 @@ at the first. What the other side sent is quoted short and without control chara
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 MAX_FAULTS = 64
 _MAX_QUOTE = 60
 _PRINTABLE = re.compile(r"[ -~…]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """One thing that is wrong, with its place.
 
     `path` is slash-joined ("jobs/0/request/url"; "" is the whole document). `code` is a word of the protocol

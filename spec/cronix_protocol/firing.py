@@ -7,8 +7,8 @@ a midnight may be missed) and users' Jobs follow them, so the search below visit
 Times are whole seconds since the epoch. A wall clock is the same count as if the zone were UTC.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
+from typing import NamedTuple
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _SEARCH_YEARS = 5
@@ -18,8 +18,7 @@ LAST_INSTANT = int(datetime(9990, 1, 1, tzinfo=UTC).timestamp())
 FIRST_INSTANT = int(datetime(2, 1, 1, tzinfo=UTC).timestamp())
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(NamedTuple):
     """The five fields as bit sets (bit n: value n fires); weekday 0 is Sunday.
 
     `either_day`: day of month and weekday are both restricted, and a date needs to match one of them only.

@@ -4,11 +4,10 @@ Nothing here is an error: a lint never keeps a job from running.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cronix_protocol.crontext import DAY, RANGES, FieldRange, split_fields
 from cronix_protocol.firing import Fields
@@ -30,8 +29,7 @@ _MINUTE = timedelta(minutes=1)
 _FULL_HOURS = (1 << 24) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Lint:
+class Lint(NamedTuple):
     """One surprise: `code` for machines, `message` says what will happen, `advice` what to write instead."""
 
     code: LintCode
@@ -39,8 +37,7 @@ class Lint:
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class _ClockChange:
+class _ClockChange(NamedTuple):
     """Wall-clock minutes from `start` (with) to `end` (without) that a day lacks (`gap`) or shows twice."""
 
     start: datetime
@@ -97,15 +94,15 @@ def _changes(zone: tzinfo, first_day: date) -> tuple[_ClockChange, ...]:
     """Changes of the zone's offset within a year, oldest first; two within half a day count as one."""
     changes: list[_ClockChange] = []
     moment = datetime.combine(first_day, time(), UTC)
-    end = moment + _LOOK_AHEAD
+    end, before = moment + _LOOK_AHEAD, _offset(moment, zone)
     while moment < end:
         later = moment + _HALF_DAY
-        before, after = _offset(moment, zone), _offset(later, zone)
+        after = _offset(later, zone)
         if before != after:
             instant = _first_minute_after(moment, later, before, zone)
             start, stop = sorted((instant + before, instant + after))
             changes.append(_ClockChange(start, stop, gap=after > before))
-        moment = later
+        moment, before = later, after
     return tuple(changes)
 
 

@@ -9,7 +9,7 @@ Kubernetes or the signer cannot do fails one job only: see `jobfaults`.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cronix_protocol.crontext import WHITE_SPACE
 from cronix_protocol.faults import Fault, FaultLog, ManifestInvalid, path_segment, quoted
@@ -41,14 +41,13 @@ CONCURRENCY = ("Allow", "Forbid", "Replace")
 SCOPES = ("host", "global")
 
 _NAME = re.compile(r"^[a-z][a-z0-9-]{0,62}$")
-_SECRET_REF = re.compile(r"^[a-zA-Z][a-zA-Z0-9_:./-]{0,127}$")
+_REF_NAME = r"^[a-zA-Z][a-zA-Z0-9_:./-]{0,127}$"  # compiled at first use: most manifests name none
 _HTTP_URL = re.compile(r"https?://([^/?#]*)", re.IGNORECASE | re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NAME_RULE = "small letters, digits and -, a letter first, at most 63 characters"
 
 
-@dataclass(frozen=True, slots=True)
-class Retries:
+class Retries(NamedTuple):
     """Attempts of one fire: `max_attempts` counts the first; the pauses between them double from min to max seconds."""
 
     max_attempts: int = 3
@@ -56,18 +55,16 @@ class Retries:
     max_seconds: int = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """How a job may run: Allow|Forbid|Replace within host|global, `timeout_seconds` (1 to 600) for each attempt."""
 
     concurrency: str = "Forbid"
     concurrency_scope: str = "host"
     timeout_seconds: int = 60
-    retries: Retries = field(default_factory=Retries)
+    retries: Retries = Retries()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What is sent: `url` exactly as the app wrote it, `headers` sorted by name."""
 
     method: str
@@ -76,8 +73,7 @@ class Request:
     body: str
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One normalized job: every default filled in, schedules trimmed and in the app's order."""
 
     name: str
@@ -88,8 +84,7 @@ class Job:
     secret_refs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """An app's jobs, sorted by name."""
 
     version: int
@@ -238,7 +233,7 @@ def _secret_refs(reader: FieldReader, log: FaultLog) -> tuple[str, ...]:
     for index, entry in enumerate(reader.array("secret_refs", MAX_SECRET_REFS) or ()):
         path = f"{reader.path('secret_refs')}/{index}"
         name = text_or(entry, path, "", log)
-        if isinstance(entry, str) and not _SECRET_REF.fullmatch(name):
-            log.add(path, f"{quoted(entry)} does not match {_SECRET_REF.pattern}", "invalid_format")
+        if isinstance(entry, str) and not re.fullmatch(_REF_NAME, name):
+            log.add(path, f"{quoted(entry)} does not match {_REF_NAME}", "invalid_format")
         names.append(name)
     return tuple(names)

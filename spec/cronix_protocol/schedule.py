@@ -6,10 +6,10 @@ The protocol (RFC "Schedule syntax", D-004) adds spellings of `@every` and the f
 library refuses is refused with its own words, so that a reader finds what `kubectl` would have said.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from cronix_protocol.crontext import FIVE_FIELDS, WHITE_SPACE, ScheduleInvalid, parse_fields
 from cronix_protocol.duration import DurationInvalid, parse_go_duration
@@ -34,8 +34,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(NamedTuple):
     """A schedule that Kubernetes accepts: five fields, or a period of `every_seconds` (0 when `fields` is set).
 
     `text` is what was written, trimmed; `kubernetes` is what to write into a CronJob (they differ only in how `@every`

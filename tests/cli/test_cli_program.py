@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,13 +14,19 @@ from cli.cli_helpers import NOW, call
 from cli.cli_world import shop
 from cronix_cli.__main__ import SECTIONS
 from cronix_cli.complete import suggestions
+from cronix_cli.options import ZONES
 from cronix_cli.screen import Screen
-from cronix_cli.session import ZONES, Session
+from cronix_cli.session import Session
 from cronix_cli.table import Cell, Column, Row, cells, cut
 from cronix_cli.trouble import Exit
 
 COMMANDS = [name for section in SECTIONS.values() for name in section]
-HEAVY = ("kubernetes", "aiohttp", "httpx", "rich", "yaml", "cronix_operator.core.plan")
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = frozenset(
+    {"kubernetes", "aiohttp", "httpx", "rich", "yaml", "asyncio", "ssl", "socket", "logging", "urllib", "hashlib"}
+    | {"pathlib", "difflib", "subprocess", "email", "cronix_operator.edges", "cronix_operator.core.model"}
+    | {"cronix_operator.core.app", "cronix_operator.core.plan", "cronix_cli.reading", "cronix_cli.picture"}
+)
 
 
 def test_the_help_names_every_command_and_every_exit_code() -> None:
@@ -35,16 +44,50 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert f"kubectl cronix {command}" in told.out.partition("Options:")[0].partition("\n\n")[2]
 
 
-@pytest.mark.parametrize("arguments", [["explain", "@hourly"], ["--help"], ["validate", "README.md"]])
-def test_a_small_question_loads_no_heavy_library(arguments: list[str]) -> None:
-    """What it costs to load them is more than the whole answer may take (benchmarks/bench_cli.py)."""
+def _loaded(*arguments: str) -> set[str]:
+    """Every module that one call of the program has loaded by its end, in a process of its own."""
     program = (
         "import sys; from cronix_cli.__main__ import main; main(sys.argv[1:]); "
-        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+        "print(' '.join(sorted(sys.modules)), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
-    heavy = [] if arguments[0] != "validate" else ["yaml"]  # a file that is no JSON may be a CronixApp
-    assert done.stderr.splitlines()[-1] == str(heavy)
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("spec", "operator", "cli"))}
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True, env=env
+    )
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("command", ["--help", "explain", "explain -o", "next -f", "validate"])
+def test_a_question_that_needs_no_cluster_loads_nothing_heavy(command: str, tmp_path: Path) -> None:
+    """It starts in at most 1.5 times what importing click and rich takes (benchmarks/bench_cli.py), and so it stays."""
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(
+        json.dumps(
+            {"version": 1, "app": "a", "jobs": [{"name": "x", "schedule": "@hourly", "request": {"url": "http://b"}}]}
+        )
+    )
+    arguments = {
+        "--help": ["--help"],
+        "explain": ["explain", "0 2 * * 1-5", "--tz", "Europe/Paris"],
+        "explain -o": ["explain", "0 2 * * 1-5", "-o", "json"],  # click asks difflib about a short option, if it may
+        "next -f": ["next", "-f", str(manifest)],
+        "validate": ["validate", str(manifest)],
+    }[command]
+    # A dataclass is made by running six small programs that are put together from text: six times the cost of a tuple.
+    heavy = HEAVY | ({"dataclasses"} if command in ("explain", "validate") else set())
+    assert {name for name in _loaded(*arguments) if any(f"{name}.".startswith(f"{other}.") for other in heavy)} == set()
+
+
+def test_a_file_that_is_no_json_loads_the_yaml_reader() -> None:
+    """The test above would see it: a file that is no JSON may be a CronixApp."""
+    assert HEAVY & _loaded("validate", str(ROOT / "README.md")) == {"yaml"}
+
+
+@pytest.mark.parametrize("option", ["-o=json", "-ojson", "-o json", "--output=json"])
+def test_a_short_option_takes_its_value_as_in_kubectl(option: str) -> None:
+    """`kubectl get -o=json` is in everybody's fingers."""
+    told = call("explain", "@hourly", *option.split())
+    assert (told.code, told.out[:1]) == (0, "{")
 
 
 def test_a_table_is_cut_only_where_it_may_be_and_only_to_the_width() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -81,10 +80,10 @@ def fire_all(
     manifest = parse_manifest(cron.manifest())
 
     def run(job: Any) -> tuple[str, subprocess.CompletedProcess[str]]:
-        request = dataclasses.replace(job.request, body=(bodies or {}).get(job.name, job.request.body))
+        request = job.request._replace(body=(bodies or {}).get(job.name, job.request.body))
         text = dump_job_file(
             app=manifest.app,
-            job=normalized_job(dataclasses.replace(job, request=request)),
+            job=normalized_job(job._replace(request=request)),
             secret_refs=[f"file:{key_file}"],
             schedule_index=0,
             fire={"target_base_url": f"http://127.0.0.1:{port}", "cronjob": f"cronix-{job.name}", "app_uid": "uid"},

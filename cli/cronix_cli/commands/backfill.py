@@ -9,9 +9,10 @@ import click
 from cronix_cli.commands.run import finish, job_target, the_job
 from cronix_cli.completion import complete_target
 from cronix_cli.lines import Line
+from cronix_cli.options import Command, cluster_options, output_option, pass_session, seconds_in
 from cronix_cli.picture import Seen
 from cronix_cli.reading import Cluster, on_cluster
-from cronix_cli.session import Session, cluster_options, output_option, pass_session, seconds_in
+from cronix_cli.session import Session
 from cronix_cli.starting import RIGHTS, create, job_body, refuse_if_held
 from cronix_cli.times import wall
 from cronix_cli.trouble import Exit, Trouble
@@ -20,7 +21,7 @@ from cronix_protocol.schedule import parse_schedule
 LOOK_BACK = timedelta(days=5 * 366)
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("target", metavar="APP/JOB[/INDEX]", shell_complete=complete_target)
 @click.argument("slot", metavar="SLOT")
 @click.option("--wait", is_flag=True, help="Wait for the end; the exit code is the run's.")

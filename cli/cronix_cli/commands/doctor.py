@@ -11,9 +11,10 @@ import click
 
 from cronix_cli.checks import Check, show
 from cronix_cli.operators import operators
+from cronix_cli.options import Command, cluster_options, many_options, output_option, pass_session
 from cronix_cli.picture import AppSeen, look
 from cronix_cli.reading import APPS, Cluster, on_cluster
-from cronix_cli.session import Session, cluster_options, many_options, output_option, pass_session
+from cronix_cli.session import Session
 from cronix_cli.times import ago, span
 from cronix_cli.trouble import Trouble
 from cronix_operator.core.app import GROUP, PLURAL
@@ -33,7 +34,7 @@ RIGHTS = (
 )
 
 
-@click.command
+@click.command(cls=Command)
 @many_options
 @cluster_options
 @output_option("table", "json", "yaml")

@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from cronix_cli.options import Command, output_option, pass_session, zone_named
 from cronix_cli.screen import Screen
-from cronix_cli.session import Session, output_option, pass_session, zone_named
+from cronix_cli.session import Session
 from cronix_cli.table import Cell, cut
 from cronix_cli.times import ago, rfc3339, wall, weekday
 from cronix_cli.trouble import Exit
@@ -17,7 +18,7 @@ from cronix_protocol.lint import Lint, lint_schedule
 from cronix_protocol.schedule import Schedule, ScheduleInvalid, parse_schedule
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("schedule", nargs=-1, required=True)
 @click.option("--tz", default="UTC", metavar="ZONE", help="IANA time zone such as Europe/Paris; else UTC.")
 @click.option("--count", default=5, type=click.IntRange(1, 1000), help="How many fires to list (5).")

@@ -7,18 +7,19 @@ import itertools
 import click
 
 from cronix_cli.completion import complete_target
-from cronix_cli.picture import AppSeen, Seen, look
-from cronix_cli.reading import on_cluster
-from cronix_cli.sentences import how, run_json
-from cronix_cli.session import (
+from cronix_cli.options import (
     ALL_FORMATS,
-    Session,
+    Command,
     cluster_options,
     many_options,
     output_option,
     pass_session,
     zone_named,
 )
+from cronix_cli.picture import AppSeen, Seen, look
+from cronix_cli.reading import on_cluster
+from cronix_cli.sentences import how, run_json
+from cronix_cli.session import Session
 from cronix_cli.table import Cell, Column
 from cronix_cli.target import parse_target
 from cronix_cli.times import span, wall
@@ -39,7 +40,7 @@ COLUMNS = (
 )
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("target", required=False, metavar="[APP[/JOB[/INDEX]]]", shell_complete=complete_target)
 @click.option("--count", default=20, type=click.IntRange(1, 10000), help="How many runs to list (20).")
 @click.option("--failed", is_flag=True, help="Only runs that failed.")

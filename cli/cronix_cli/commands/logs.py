@@ -6,9 +6,10 @@ import click
 
 from cronix_cli.commands.history import newest_runs
 from cronix_cli.completion import complete_target
+from cronix_cli.options import Command, cluster_options, pass_session
 from cronix_cli.picture import look
 from cronix_cli.reading import Cluster, on_cluster
-from cronix_cli.session import Session, cluster_options, pass_session
+from cronix_cli.session import Session
 from cronix_cli.table import printable
 from cronix_cli.target import parse_target
 from cronix_cli.trouble import Exit, Trouble
@@ -16,7 +17,7 @@ from cronix_operator.core.podspec import CONTAINER
 from cronix_operator.core.runs import Run
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("target", metavar="APP[/JOB[/INDEX]]", shell_complete=complete_target)
 @click.option("--run", "run_id", default="last", metavar="ID", help="Run id (its beginning or end), Job name, or last.")
 @click.option("-f", "--follow", is_flag=True, help="Go on while the run is under way.")

@@ -13,10 +13,10 @@ import click
 from cronix_cli.completion import complete_target
 from cronix_cli.lines import Line, lines_of, matching
 from cronix_cli.manifests import load, read
-from cronix_cli.session import (
+from cronix_cli.options import (
     ALL_FORMATS,
     ZONES,
-    Session,
+    Command,
     cluster_options,
     many_options,
     output_option,
@@ -24,6 +24,7 @@ from cronix_cli.session import (
     seconds_in,
     zone_named,
 )
+from cronix_cli.session import Session
 from cronix_cli.table import Cell, Column
 from cronix_cli.target import Target, parse_target
 from cronix_cli.times import ago, rfc3339, wall, weekday
@@ -41,7 +42,7 @@ COLUMNS = (
 )
 
 
-@click.command(name="next")
+@click.command(name="next", cls=Command)
 @click.argument("target", required=False, metavar="[APP[/JOB[/INDEX]]]", shell_complete=complete_target)
 @click.option("--count", default=20, type=click.IntRange(1, 10000), help="How many fires to list (20).")
 @click.option("--within", metavar="TIME", help="Only fires within this time, such as 24h or 7d.")

@@ -11,8 +11,9 @@ from cronix_cli.asking import Asker
 from cronix_cli.completion import complete_target
 from cronix_cli.manifests import load
 from cronix_cli.operators import limits_in_force
+from cronix_cli.options import ZONES, Command, cluster_options, output_option, pass_session
 from cronix_cli.reading import Cluster, on_cluster
-from cronix_cli.session import ZONES, Session, cluster_options, output_option, pass_session
+from cronix_cli.session import Session
 from cronix_cli.table import Cell, Column, cells
 from cronix_cli.target import parse_target
 from cronix_cli.trouble import Exit, Trouble
@@ -33,7 +34,7 @@ COLUMNS = (Column(""), Column(""), Column("", flexible=True, keep_end=2), Column
 _SIGNS = {"create": Cell("+", "green"), "update": Cell("~", "yellow"), "delete": Cell("-", "red")}
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("target", required=False, metavar="[APP]", shell_complete=complete_target)
 @click.option("-f", "--file", "file", metavar="FILE|-", help="A CronixApp in YAML instead of the one in the cluster.")
 @click.option(

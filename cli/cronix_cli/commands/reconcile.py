@@ -9,8 +9,9 @@ import click
 
 from cronix_cli.changing import RIGHT, change
 from cronix_cli.completion import complete_target
+from cronix_cli.options import Command, cluster_options, pass_session, seconds_in
 from cronix_cli.reading import Cluster, on_cluster
-from cronix_cli.session import Session, cluster_options, pass_session, seconds_in
+from cronix_cli.session import Session
 from cronix_cli.table import Cell
 from cronix_cli.target import parse_target
 from cronix_cli.times import rfc3339, span
@@ -20,7 +21,7 @@ from cronix_operator.core.app import RECONCILE_AT
 POLL_SECONDS = 0.5
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("target", metavar="APP", shell_complete=complete_target)
 @click.option("--wait", is_flag=True, help="Wait for the operator's verdict; exit 1 when it is not Ready.")
 @click.option("--timeout", "timeout", default="60s", metavar="TIME", help="How long --wait waits (60s).")

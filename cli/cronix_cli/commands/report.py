@@ -8,15 +8,16 @@ import click
 
 from cronix_cli.completion import complete_target
 from cronix_cli.day import day_of
+from cronix_cli.options import Command, cluster_options, many_options, pass_session, zone_named
 from cronix_cli.page import render_page
 from cronix_cli.picture import look
 from cronix_cli.reading import Cluster, on_cluster
-from cronix_cli.session import Session, cluster_options, many_options, pass_session, zone_named
+from cronix_cli.session import Session
 from cronix_cli.target import parse_target
 from cronix_cli.trouble import Exit, Trouble
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("target", required=False, metavar="[APP]", shell_complete=complete_target)
 @click.option("--tz", default="UTC", metavar="ZONE", help="Zone of the day and of all times; else UTC.")
 @click.option("--title", default="Scheduled jobs", metavar="TEXT", help="Headline of the page.")

@@ -7,9 +7,10 @@ import asyncio
 import click
 
 from cronix_cli.completion import complete_target
+from cronix_cli.options import Command, cluster_options, output_option, pass_session, seconds_in
 from cronix_cli.picture import AppSeen, Seen, look
 from cronix_cli.reading import Cluster, on_cluster
-from cronix_cli.session import Session, cluster_options, output_option, pass_session, seconds_in
+from cronix_cli.session import Session
 from cronix_cli.starting import RIGHTS, create, exit_code, job_body, refuse_if_held, tell, wait_for
 from cronix_cli.target import Target, parse_target
 from cronix_cli.trouble import Exit, Trouble
@@ -17,7 +18,7 @@ from cronix_cli.trouble import Exit, Trouble
 SLACK_SECONDS = 60  # beyond the Job's own deadline: Kubernetes needs a moment to say that it is over
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("target", metavar="APP/JOB[/INDEX]", shell_complete=complete_target)
 @click.option("--wait", is_flag=True, help="Wait for the end; the exit code is the run's.")
 @click.option("--timeout", "timeout", metavar="TIME", help="How long --wait waits; else as long as the Job may take.")

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from cronix_cli.completion import complete_target
+from cronix_cli.options import ALL_FORMATS, Command, cluster_options, many_options, output_option, pass_session
 from cronix_cli.picture import AppSeen, Seen, look
 from cronix_cli.reading import on_cluster
 from cronix_cli.sentences import how, mark, run_json, when
-from cronix_cli.session import ALL_FORMATS, Session, cluster_options, many_options, output_option, pass_session
+from cronix_cli.session import Session
 from cronix_cli.table import Cell, Column, cells
 from cronix_cli.target import parse_target
 from cronix_cli.times import ago, parsed, rfc3339
@@ -30,7 +31,7 @@ COLUMNS = (
 _SPOKEN = frozenset({"Ready", "Stalled", "Reconciling", "JobsInvalid"})
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("target", required=False, metavar="[APP[/JOB[/INDEX]]]", shell_complete=complete_target)
 @many_options
 @cluster_options

@@ -10,8 +10,9 @@ import click
 from cronix_cli.changing import RIGHT, change
 from cronix_cli.completion import complete_target
 from cronix_cli.lines import Line, lines_of, matching
+from cronix_cli.options import Command, cluster_options, pass_session
 from cronix_cli.reading import Cluster, Object, on_cluster
-from cronix_cli.session import Session, cluster_options, pass_session
+from cronix_cli.session import Session
 from cronix_cli.table import Cell
 from cronix_cli.target import Target, parse_target
 from cronix_cli.trouble import Exit, Trouble
@@ -21,7 +22,7 @@ WAIT_SECONDS = 20.0
 POLL_SECONDS = 0.5
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("target", metavar="APP[/JOB]", shell_complete=complete_target)
 @click.option("--no-wait", is_flag=True, help="Do not wait until the operator has done it.")
 @cluster_options
@@ -39,7 +40,7 @@ def suspend(session: Session, target: str, no_wait: bool) -> int:
     return _set(session, target, held=True, wait=not no_wait)
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("target", metavar="APP[/JOB]", shell_complete=complete_target)
 @click.option("--no-wait", is_flag=True, help="Do not wait until the operator has done it.")
 @cluster_options

@@ -9,9 +9,10 @@ import click
 
 from cronix_cli.completion import complete_target
 from cronix_cli.day import Day, DayRow, busiest, day_of, day_row
+from cronix_cli.options import Command, cluster_options, many_options, output_option, pass_session, zone_named
 from cronix_cli.picture import AppSeen, look
 from cronix_cli.reading import on_cluster
-from cronix_cli.session import Session, cluster_options, many_options, output_option, pass_session, zone_named
+from cronix_cli.session import Session
 from cronix_cli.table import Cell, cut
 from cronix_cli.target import parse_target
 from cronix_cli.times import rfc3339
@@ -23,7 +24,7 @@ LABEL_WIDTH = 40
 CROWD = 3  # from this many jobs in one minute on, spreading them is worth a word
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("target", required=False, metavar="[APP[/JOB[/INDEX]]]", shell_complete=complete_target)
 @click.option("--date", "day_text", metavar="DATE", help="A day such as 2026-11-24; else today.")
 @click.option("--tz", default="UTC", metavar="ZONE", help="Whose day; else UTC.")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 
 from cronix_cli.manifests import Finding, job_findings, load, read
-from cronix_cli.session import ZONES, Session, output_option, pass_session
+from cronix_cli.options import ZONES, Command, output_option, pass_session
+from cronix_cli.session import Session
 from cronix_cli.table import Cell
 from cronix_cli.trouble import Exit
 
 _COLORS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("source", metavar="FILE|URL|-")
 @click.option("--key-file", metavar="FILE", help="Sign the request to a URL with the key in this file.")
 @click.option("--strict", is_flag=True, help="Warnings count as faults.")

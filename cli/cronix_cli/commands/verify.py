@@ -10,8 +10,9 @@ import click
 from cronix_cli.asking import Asker
 from cronix_cli.checks import Check, show
 from cronix_cli.completion import complete_target
+from cronix_cli.options import ZONES, Command, cluster_options, output_option, pass_session
 from cronix_cli.reading import Cluster, on_cluster
-from cronix_cli.session import ZONES, Session, cluster_options, output_option, pass_session
+from cronix_cli.session import Session
 from cronix_cli.target import parse_target
 from cronix_operator.core.app import parse_app
 from cronix_operator.core.errors import ReconcileError
@@ -25,7 +26,7 @@ MAX_CRON_JOBS = 512
 NOBODYS_KEY = "kubectl-cronix-verify: no app may accept this key"
 
 
-@click.command
+@click.command(cls=Command)
 @click.argument("target", metavar="APP", shell_complete=complete_target)
 @cluster_options
 @output_option("table", "json", "yaml")
