@@ -88,7 +88,8 @@ def main() -> None:
     try:
         settings = read_settings(os.environ)
     except SettingsInvalid as exc:
-        sys.exit(f"cronix-operator: {exc}")
+        print(f"cronix-operator: {exc}", file=sys.stderr)
+        sys.exit(2)
     configure_logging(settings)
     # The API server takes JSON of up to 10,000 levels; one CronixApp as deep as that must not end the watch for all of
     # them with a RecursionError inside the JSON parser (attack T8).

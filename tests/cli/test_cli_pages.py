@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
-from cli.cli_helpers import call
+from cli.cli_helpers import NOW, call
 from cli.cli_world import busy_shop
-from cronix_cli.__main__ import SECTIONS
+from cronix_cli.__main__ import SECTIONS, cli
+from cronix_cli.screen import Screen
+from cronix_cli.session import Session
 from cronix_cli.trouble import Exit
 
-PAGE = (Path(__file__).parents[2] / "docs/cli.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/cli.md").read_text()
+RUNBOOKS = sorted((ROOT / "docs/runbooks").glob("*.md"))
+SHOWN = [*RUNBOOKS, *(ROOT / "docs").glob("*.md"), *(ROOT / "docs/migrate").glob("*.md"), ROOT / "README.md"]
+# Up to whatever ends a command in a shell, or in a sentence.
+CALL = re.compile(r"kubectl cronix ([a-z][^|;>&`\n]*)")
 
 
 def test_every_command_and_every_exit_code_is_on_the_page() -> None:
@@ -65,3 +74,45 @@ def test_the_fields_of_a_job_and_of_a_run_are_those_of_the_page() -> None:
         listed = set(re.findall(r"`(\w+)`", line)) - {"jobs"}
         assert {field for row in rows for field in row} <= listed
         assert start == "| … a run |" or {field for row in rows for field in row} == listed
+
+
+def _session() -> Session:
+    kube = busy_shop()
+    screen = Screen(None, color=False, ascii_only=False)
+    return Session(now=lambda: NOW, connect=lambda *_: kube, screen=screen, sleep=kube.sleep, token=lambda: "x")
+
+
+def _faults(text: str) -> list[str]:
+    """What the program would say about the calls that a page shows; a name that stands for an argument is one."""
+    found = []
+    code = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    code += re.findall(r"^\$ (.*)$", text, re.MULTILINE)  # what stands below it in a `console` block is the answer
+    for line in CALL.findall("\n".join([*code, *re.findall(r"`([^`\n]+)`", text)])):
+        name, *arguments = shlex.split(line, comments=True)
+        command = cli.get_command(click.Context(cli), name)
+        if command is None:
+            found.append(f"no command: {line}")
+            continue
+        try:
+            command.make_context(name, [word for word in arguments if word != "…"], obj=_session())
+        except click.MissingParameter:
+            continue  # a sentence names the command alone
+        except click.UsageError as error:
+            found.append(f"{line}: {error.format_message()}")
+    return found
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.name)
+def test_every_call_that_a_page_shows_is_one_that_the_program_takes(page: Path) -> None:
+    """Commands, options and their values, as a person copies them at night."""
+    assert _faults(page.read_text()) == []
+
+
+def test_a_call_that_the_program_does_not_take_is_seen() -> None:
+    text = "```sh\nkubectl cronix status x --wiat  # y\nkubectl cronix stats\n```\n`kubectl cronix status -o xml`\n"
+    assert len(_faults(text)) == 3
+
+
+@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
+def test_every_runbook_names_a_command_that_looks_at_its_alert(page: Path) -> None:
+    assert CALL.findall(page.read_text()) != []

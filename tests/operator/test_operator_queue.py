@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 
 import pytest
@@ -144,3 +147,13 @@ def test_the_environment_of_the_chart_is_read() -> None:
 def test_a_wrong_environment_is_told_by_its_variable(env: Mapping[str, str], told: str) -> None:
     with pytest.raises(SettingsInvalid, match=told):
         read_settings({**ENV, **env})
+
+
+def test_a_wrong_environment_ends_the_program_with_2_and_one_line() -> None:
+    """2 is the exit code of a wrong use of a program; 1 would be that of a failure."""
+    env = os.environ | {"CRONIX_SIGNER_IMAGE": "", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "cronix_operator"], env=env, capture_output=True, text=True, check=False
+    )
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout, line[:37]) == (2, "", "cronix-operator: CRONIX_SIGNER_IMAGE ")

@@ -53,11 +53,16 @@ def history(session: Session, target: str | None, count: int, failed: bool, tz: 
     """List runs: slot, delay of the start, duration, attempts, HTTP status and outcome.
 
     Kubernetes keeps the Jobs of 3 good runs and 1 failed run of each schedule, unless spec.jobDefaults says otherwise;
-    of older runs only the last one is known.
+    of older runs only the last one is known, from the CronixApp's status.
+
+    SCHEDULED is the slot ("by hand" for a run that has none), START how long after it the pod began, TOOK the signer's
+    time with all its TRIES, HTTP the app's last answer. Where the terminal is narrow, START and TRIES are left out;
+    -o wide has the Job's name and the message, too.
 
     \b
       kubectl cronix history billing/settle-invoices
       kubectl cronix history -A --failed
+      kubectl cronix history billing -o json
     """
     zone = None if tz is None else zone_named(tz)
     wanted = None if target is None else parse_target(target)

@@ -30,10 +30,16 @@ def run(session: Session, target: str, wait: bool, timeout: str | None, force: b
     """Run a job now.
 
     A Job is made from the CronJob's template, as kubectl create job --from does: the same signer, the same keys, marked
-    as manual, with a run id of its own. Whatever would be in the way is told before anything is created.
+    as manual, with a run id of its own; the schedule is not touched. It needs your right to create Jobs. A suspended
+    app or job, or Forbid with a run under way, is told before anything is created (exit 73); --force overrides it.
+
+    With --wait it says what came of the run: exit 0 it succeeded, 1 the app refused it (4xx), 2 retries exhausted, 3
+    no key or a bad job file, 4 another run holds the lock, 5 no outcome is known. When --timeout is over (75) the run
+    goes on.
 
     \b
       kubectl cronix run billing/settle-invoices --wait
+      kubectl cronix run billing/settle-invoices/0 --wait --timeout 2m -o json
     """
     wanted = job_target(target, "run")
     patience = None if timeout is None else seconds_in(timeout, "--timeout")
