@@ -25,20 +25,24 @@ DASHBOARD = Path(__file__).parents[1] / "charts/cronix-operator/files/dashboard.
 CELL_WIDTH, CELL_HEIGHT, GAP = 50, 30, 6
 STEP_SECONDS, RATE_SECONDS = 15, 60  # what Grafana takes for a quarter of an hour and scrapes each 15 s
 PALETTE = ("#3f8f4f", "#c9a400", "#3b7dd8", "#d9822b", "#c23030", "#1f9fb0", "#8a5bc9", "#b04f8a", "#6b7280", "#7a8b2a")
-COLORS = {"green": "#2e7d32", "red": "#c62828", "orange": "#d9822b", "yellow": "#b38f00", "blue": "#3b7dd8"}
+COLORS = {
+    "green": "#3f8f4f", "red": "#c62828", "dark-red": "#8b1a1a", "light-red": "#e57373", "orange": "#d9822b",
+    "dark-orange": "#a85a10", "yellow": "#c9a400", "dark-yellow": "#8c7300", "blue": "#3b7dd8", "light-blue": "#86b4e8",
+    "purple": "#8a5bc9", "dark-purple": "#5b3690",
+}  # fmt: skip
 STYLE = """
 body{margin:0;padding:14px;background:#f4f5f5;font:12px/1.35 "DejaVu Sans",sans-serif;color:#24292e}
 h1{font-size:17px;margin:0 0 10px}.grid{position:relative}.panel{position:absolute;background:#fff;border:1px solid
 #d8dadd;border-radius:3px;box-sizing:border-box;overflow:hidden;padding:5px 8px}.panel h2{font-size:12px;margin:0 0 2px}
 .row{position:absolute;font-weight:bold;font-size:13px}.stat{font-size:34px;text-align:center;margin-top:12px}
 table{border-collapse:collapse;width:100%;font-size:11px}td,th{text-align:left;padding:2px 6px;border-bottom:1px solid
-#eceef0;white-space:nowrap}.legend{font-size:10px;line-height:13px;height:26px;overflow:hidden}
+#eceef0;white-space:nowrap}.legend{font-size:10px;line-height:13px;overflow:hidden}.legend span{white-space:nowrap}
 .legend i{display:inline-block;width:9px;height:3px;margin:0 3px 2px 7px}
 text{font:9px "DejaVu Sans",sans-serif;fill:#666}
 .none{color:#888;text-align:center;margin-top:60px}
 """
 
-Series = tuple[str, list[tuple[float, float]]]
+Series = tuple[str, str, list[tuple[float, float]]]  # name, color, points
 
 
 class Prometheus:
@@ -141,7 +145,18 @@ def _series(panel: Mapping[str, Any], prometheus: Prometheus) -> list[Series]:
             points = [point for point in points if math.isfinite(point[1])]
             if points:
                 found.append((legend(target.get("legendFormat", ""), series["metric"]), points))
-    return sorted(found)
+    overrides = panel["fieldConfig"]["overrides"]
+    return [(name, _color(overrides, name, n), points) for n, (name, points) in enumerate(sorted(found))]
+
+
+def _color(overrides: Sequence[Mapping[str, Any]], name: str, number: int) -> str:
+    """What the panel says about a series of this name, else the next one of the palette."""
+    for override in overrides:
+        kind, text = override["matcher"]["id"], override["matcher"]["options"]
+        if text == name if kind == "byName" else re.search(text.strip("/"), name):
+            (color,) = [p["value"]["fixedColor"] for p in override["properties"] if p["id"] == "color"]
+            return COLORS[color]
+    return PALETTE[number % len(PALETTE)]
 
 
 def _graph(panel: Mapping[str, Any], prometheus: Prometheus) -> str:
@@ -150,33 +165,37 @@ def _graph(panel: Mapping[str, Any], prometheus: Prometheus) -> str:
         return '<div class="none">No data</div>'
     custom = panel["fieldConfig"]["defaults"].get("custom", {})
     width = panel["gridPos"]["w"] * CELL_WIDTH - GAP - 18
-    height = panel["gridPos"]["h"] * CELL_HEIGHT - GAP - 60
+    letters = sum(len(name) + 5 for name, _, _ in series)
+    legend_height = 13 * min(4, math.ceil(letters * 5.6 / width))
+    height = panel["gridPos"]["h"] * CELL_HEIGHT - GAP - 46 - legend_height
     bars = custom.get("drawStyle") == "bars"
-    top = _nice(max(_sums(series) if bars else (value for _, points in series for _, value in points)))
-    plot = _Plot(width, height, prometheus, top)
+    unit = panel["fieldConfig"]["defaults"].get("unit")
+    most = max(_sums(series) if bars else (value for *_, points in series for _, value in points))
+    plot = _Plot(width, height, prometheus, _ticks(most, unit))
     marks = "".join(plot.bars(series) if bars else plot.lines(series))
-    axes = "".join(plot.axes(panel["fieldConfig"]["defaults"].get("unit")))
-    names = "".join(
-        f'<i style="background:{PALETTE[n % len(PALETTE)]}"></i>{html.escape(name)}'
-        for n, (name, _) in enumerate(series)
-    )
-    return f'<svg width="{width}" height="{height + 14}">{axes}{marks}</svg><div class="legend">{names}</div>'
+    axes = "".join(plot.axes(unit))
+    names = "".join(f'<span><i style="background:{color}"></i>{html.escape(name)}</span> ' for name, color, _ in series)
+    style = f'style="height:{legend_height}px"'
+    return f'<svg width="{width}" height="{height + 14}">{axes}{marks}</svg><div class="legend" {style}>{names}</div>'
 
 
 def _sums(series: Sequence[Series]) -> Iterator[float]:
     totals: dict[float, float] = {}
-    for _, points in series:
+    for *_, points in series:
         for at, value in points:
             totals[at] = totals.get(at, 0) + value
     yield from totals.values()
 
 
-def _nice(value: float) -> float:
-    """The next round number, so that the axis ends with it."""
-    if value <= 0:
-        return 1.0
-    scale = 10.0 ** math.floor(math.log10(value))
-    return next(step * scale for step in (1, 2, 2.5, 5, 10) if value <= step * scale * 1.0001)
+def _ticks(most: float, unit: str | None) -> list[float]:
+    """Some round numbers from 0 to at least `most`; whole minutes where it is minutes."""
+    if most <= 0:
+        return [0, 1]
+    base = 60.0 if unit == "s" and most > 120 else 1.0
+    step = most / base / 4
+    scale = 10.0 ** math.floor(math.log10(step))
+    step = base * next(part * scale for part in (1, 2, 5, 10) if step <= part * scale * 1.0001)
+    return [n * step for n in range(max(1, math.ceil(most / step - 1e-9)) + 1)]
 
 
 class _Plot:
@@ -184,19 +203,18 @@ class _Plot:
 
     LEFT = 46
 
-    def __init__(self, width: int, height: int, prometheus: Prometheus, top: float) -> None:
-        self._width, self._height, self._top = width, height, top
+    def __init__(self, width: int, height: int, prometheus: Prometheus, ticks: Sequence[float]) -> None:
+        self._width, self._height, self._ticks = width, height, ticks
         self._start, self._end = prometheus.start, prometheus.end
 
     def _x(self, at: float) -> float:
         return self.LEFT + (at - self._start) / (self._end - self._start) * (self._width - self.LEFT - 4)
 
     def _y(self, value: float) -> float:
-        return self._height - max(0.0, value) / self._top * (self._height - 6)
+        return self._height - max(0.0, value) / self._ticks[-1] * (self._height - 6)
 
     def axes(self, unit: str | None) -> Iterator[str]:
-        for part in range(5):
-            value = self._top * part / 4
+        for value in self._ticks:
             y = self._y(value)
             yield f'<line x1="{self.LEFT}" x2="{self._width}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e6e8ea"/>'
             yield f'<text x="{self.LEFT - 4}" y="{y + 3:.1f}" text-anchor="end">{told(value, unit)}</text>'
@@ -206,26 +224,24 @@ class _Plot:
             yield f'<text x="{self._x(at):.1f}" y="{self._height + 11}" text-anchor="middle">{text}</text>'
 
     def lines(self, series: Sequence[Series]) -> Iterator[str]:
-        for n, (_, points) in enumerate(series):
+        for _, color, points in series:
             path, before = "", None
             for at, value in points:
                 word = "L" if before is not None and at - before <= STEP_SECONDS * 1.5 else "M"
                 path += f"{word}{self._x(at):.1f} {self._y(value):.1f}"
                 before = at
-            color = PALETTE[n % len(PALETTE)]
             yield f'<path d="{path}" fill="none" stroke="{color}" stroke-width="1.6" stroke-linecap="round"/>'
 
     def bars(self, series: Sequence[Series]) -> Iterator[str]:
         base: dict[float, float] = {}
         wide = (self._width - self.LEFT) / ((self._end - self._start) / STEP_SECONDS) * 0.8
-        for n, (_, points) in enumerate(series):
+        for _, color, points in series:
             for at, value in points:
                 low = base.get(at, 0.0)
                 base[at] = low + value
                 if value > 0:
                     x, y = self._x(at) - wide / 2, self._y(low + value)
                     tall = self._y(low) - y
-                    color = PALETTE[n % len(PALETTE)]
                     yield f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{tall:.1f}" fill="{color}"/>'
 
 

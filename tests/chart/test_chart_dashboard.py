@@ -11,6 +11,7 @@ import pytest
 
 from crd.crd_helpers import ROOT
 from cronix_operator.core.catalogue import FAMILIES
+from cronix_operator.core.runs import ADVICE
 
 FILE = ROOT / "charts/cronix-operator/files/dashboard.json"
 DASHBOARD: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
@@ -58,6 +59,18 @@ def test_a_panel_says_what_it_shows_and_in_which_unit(panel: dict[str, Any]) -> 
     assert refs
     assert len(set(refs)) == len(refs)
     assert all(target["datasource"] == panel["datasource"] for target in panel["targets"])
+
+
+def test_every_end_of_a_run_has_a_color_and_only_a_success_is_green() -> None:
+    """Grafana's own palette begins with green, and gives it to the first name of the alphabet."""
+    (panel,) = [panel for panel in GRAPHS if panel["title"] == "Runs by outcome"]
+    colors = {
+        override["matcher"]["options"]: override["properties"][0]["value"]["fixedColor"]
+        for override in panel["fieldConfig"]["overrides"]
+    }
+    assert colors.keys() == ADVICE.keys()
+    assert len(set(colors.values())) == len(colors)
+    assert [word for word, color in colors.items() if "green" in color] == ["Succeeded"]
 
 
 @pytest.mark.parametrize("panel", GRAPHS, ids=name_of)
