@@ -11,7 +11,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,8 @@ class Watcher:
     async def _look_on(self) -> None:
         async with ApiServer(self._kubeconfig) as api:
             while not self._stop.wait(PAUSE_SECONDS):
-                try:
+                with suppress(Exception):  # it only measures: a look that fails is a look less
                     await self._look(api)
-                except (OSError, AssertionError):  # an operator that is just being replaced
-                    continue
 
     async def _look(self, api: ApiServer) -> None:
         core, batch = f"/api/v1/namespaces/{self._namespace}", f"/apis/batch/v1/namespaces/{self._namespace}"
