@@ -191,7 +191,7 @@ def _ticks(most: float, unit: str | None) -> list[float]:
     """Some round numbers from 0 to at least `most`; whole minutes where it is minutes."""
     if most <= 0:
         return [0, 1]
-    base = 60.0 if unit == "s" and most > 120 else 1.0
+    base = 60.0 if unit == "s" and most > 60 else 1.0
     step = most / base / 4
     scale = 10.0 ** math.floor(math.log10(step))
     step = base * next(part * scale for part in (1, 2, 5, 10) if step <= part * scale * 1.0001)

@@ -73,14 +73,14 @@ def play(
         number += 1
         with suppress(AssertionError):  # a run by hand more or less
             by_hand(shop[0], "shop", "sync", f"by-hand-{number}")
-        if at(0.3, "outage"):
+        if at(0.25, "outage"):
             payments[1].manage(answers={"settle": {"status": 503}})
         if at(0.5, "foreign hand"):
             patch = json.dumps({"spec": {"schedule": "7 7 7 7 *"}})
             shop[0].kubectl("patch", "cronjob", "cronix-shop-stock-0", "--type=merge", "-p", patch)
-        if at(0.55, "recovery"):
+        if at(0.6, "recovery"):
             payments[1].manage(answers={})
-        if at(0.6, "a job goes"):
+        if at(0.62, "a job goes"):
             reports[1].serve(manifest("reports", quick("hourly", "7 * * * *")))
         if at(0.8, "a broken manifest"):
             payments[1].manage(manifest_status=500)

@@ -84,7 +84,10 @@ def test_a_job_starts_at_zero_so_that_its_first_run_is_an_increase() -> None:
     metrics = met()
     metrics.began(WHO, ORIGIN, Totals())
     there(metrics, "sync")
-    assert value(metrics, "cronix_runs_total", **SYNC, outcome="Succeeded") == 0
+    for word in ("Succeeded", "AppRejected", "RetriesExhausted"):
+        assert value(metrics, "cronix_runs_total", **SYNC, outcome=word) == 0
+    for code_class in ("2xx", "4xx", "5xx", "none"):
+        assert value(metrics, "cronix_http_responses_total", **APP, code_class=code_class) == 0
     assert value(metrics, "cronix_run_attempts_total", **SYNC) == 0
     metrics.ran(WHO, run("Succeeded", http_status=200))
     there(metrics, "sync")

@@ -23,9 +23,12 @@ from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial, Subj
 from cronix_operator.core.runs import SUCCEEDED, Origin, Run
 from cronix_operator.core.samples import Sample, api_call
 from cronix_operator.edges.listener import Listener
+from cronix_protocol.outcome import APP_REJECTED, RETRIES_EXHAUSTED
 
 Key = tuple[str, str]
 JobLabels = tuple[str, ...]  # namespace and name of the CronixApp, job, index
+# There from the start at zero: to increase() a series that begins with one has had no increase.
+USUAL = (SUCCEEDED, APP_REJECTED, RETRIES_EXHAUSTED)
 _FAMILIES = {family.name: family for family in FAMILIES}
 
 
@@ -117,6 +120,8 @@ class Metrics(Collector):
             counter.labels(*key)
         for histogram in (self._fetch_seconds, self._run_seconds, self._delay_seconds):
             histogram.labels(*key)
+        for code_class in ("2xx", "4xx", "5xx", "none"):
+            self._responses.labels(*key, code_class)
 
     def forget(self, key: Key) -> None:
         """A CronixApp went; so do all its series."""
@@ -152,7 +157,7 @@ class Metrics(Collector):
         labels = (*key, origin.job, str(origin.index))
         if labels in self._counted:
             self._drop_job(labels)  # the CronJob was made anew, and its numbers with it
-        for outcome, number in {SUCCEEDED: 0, **totals.runs}.items():
+        for outcome, number in {**dict.fromkeys(USUAL, 0), **totals.runs}.items():
             self._runs.labels(*labels, outcome).inc(number)
         self._attempts.labels(*labels).inc(totals.attempts)
         self._counted.add(labels)
