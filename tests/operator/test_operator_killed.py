@@ -105,7 +105,7 @@ class Killed:
 
 
 @pytest.mark.law
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32))
 def test_whenever_it_is_killed_no_run_is_counted_twice_or_forgotten(seed: int) -> None:
     """Also between two scrapes, and in the middle of the write that marks a run as counted."""
