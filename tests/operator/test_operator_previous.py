@@ -100,6 +100,7 @@ async def test_nothing_new_writes_nothing_also_after_a_restart() -> None:
     runs.world.watch()
     await runs.look()
     await runs.world.walk()
+    await runs.look()  # the walk has listed the CronJobs, the watch has not told of them
     runs.watch()
     await runs.to(420)
     await runs.world.walk()
