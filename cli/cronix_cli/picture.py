@@ -142,16 +142,25 @@ def _seen(
     uid = line.live["metadata"]["uid"]
     origin = origin_of(line, body["metadata"]["uid"])
     jobs = of_cron_job.get(uid, ())
-    runs = [run_of(origin, job, of_job.get(job.uid, ())) for job in jobs]
     under_way = tuple((job, tuple(of_job.get(job.uid, ()))) for job in jobs if job.ended is None)
     rows = (body.get("status") or {}).get("jobs")
     row = next((r for r in rows or [] if isinstance(r, dict) and r.get("cronJobUID", uid) == uid and _is(r, line)), {})
     told = recall(uid, row).last
+    runs = [_run(origin, job, of_job.get(job.uid, ()), told) for job in jobs]
     if told is not None and told.job_name not in {run.job_name for run in runs}:
         runs.append(told)
     # By their Jobs, not by their slots: a backfill is news, however old its slot.
     runs.sort(key=lambda run: (run.created, run.job_name), reverse=True)
     return Seen(line, row, tuple(runs), under_way)
+
+
+def _run(origin: Origin, job: JobFacts, pods: Sequence[PodFacts], told: Run | None) -> Run:
+    """The run of a Job. A Job's own deadline deletes its pods: then the operator, which saw them, knows more."""
+    run = run_of(origin, job, pods)
+    if pods or told is None or (told.job_name, told.finished) != (run.job_name, run.finished):
+        return run
+    text = run.message if told.outcome == run.outcome else job.failure_text
+    return dataclasses.replace(told, job_uid=job.uid, created=job.created, message=text)
 
 
 def _is(row: Mapping[str, Any], line: Line) -> bool:

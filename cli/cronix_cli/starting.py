@@ -17,7 +17,7 @@ from cronix_cli.session import Session
 from cronix_cli.table import Cell, printable
 from cronix_cli.times import rfc3339, span
 from cronix_cli.trouble import Exit, Trouble
-from cronix_operator.core.jobfacts import MANUAL_ANNOTATION, parse_job, parse_pod
+from cronix_operator.core.jobfacts import MANUAL_ANNOTATION, PodFacts, parse_job, parse_pod
 from cronix_operator.core.naming import SCHEDULED_TIME_ANNOTATION
 from cronix_operator.core.runs import ADVICE, Run, run_of, trouble_of
 from cronix_protocol.outcome import EXIT_CODES, INTERRUPTED
@@ -106,6 +106,7 @@ async def wait_for(session: Session, cluster: Cluster, seen: Seen, app: AppSeen,
     origin = origin_of(seen.line, app.body["metadata"]["uid"])
     waited = 0.0
     told: set[str] = set()
+    pods: list[PodFacts] = []
     while True:
         reply = await cluster.api.request("GET", base)
         if reply.status == 404:
@@ -114,7 +115,8 @@ async def wait_for(session: Session, cluster: Cluster, seen: Seen, app: AppSeen,
             raise refusal(reply, "get", "jobs", f'in namespace "{app.namespace}"')
         job = parse_job(reply.body)
         found = await cluster.items("/api/v1", "pods", f"{JOB_NAME}={job_name}", namespace=app.namespace)
-        pods = [pod for pod in map(parse_pod, found) if pod is not None]
+        # The Job's own deadline deletes its pods, and with them what is known of the run.
+        pods = [pod for pod in map(parse_pod, found) if pod is not None] or pods
         if job is not None and job.ended is not None:
             return run_of(origin, job, pods)
         trouble = None if job is None else trouble_of(job, pods, session.now())

@@ -152,6 +152,24 @@ def test_waiting_ends_with_a_job_that_is_deleted_or_takes_too_long(kube: Kube) -
     assert call("run", "billing/settle-invoices", "--wait", kube=kube).code == 5
 
 
+def test_a_run_whose_pods_are_deleted_by_its_own_deadline_is_not_one_that_never_started(kube: Kube) -> None:
+    """What was seen while it was waited for counts."""
+    name = f"{SETTLE}-x7k2p"
+
+    def passes(world: Kube) -> None:
+        if world.sleeps == 1:
+            run_of(world, SETTLE, "2026-11-24T10:00:00Z", took=None, name=name, by_hand=True)
+        else:
+            del world.objects["pods", NAMESPACE, f"{name}-pod"]
+            failed = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "too long"}
+            failed |= {"lastTransitionTime": "2026-11-24T10:01:00Z"}
+            world.objects["jobs", NAMESPACE, name]["status"]["conditions"] = [failed]
+
+    kube.on_sleep = passes
+    told = call("run", "billing/settle-invoices", "--wait", kube=kube)
+    assert (told.code, "DeadlineExceeded" in told.out) == (5, True), told.out + told.err
+
+
 def _operator(kube: Kube) -> None:
     """The part of the operator that matters here: CronJobs follow what the CronixApp says."""
     for (plural, _, name), app in list(kube.objects.items()):

@@ -155,3 +155,22 @@ def test_a_message_that_is_to_be_pasted_is_not_wrapped(kube: Kube) -> None:
     told = call("status", "shipping", kube=kube, width=80)
     assert advice in told.out
     assert "x" * 100 not in call("doctor", kube=kube, width=80).out
+
+
+def test_a_run_whose_pods_its_own_deadline_has_deleted_is_told_as_the_operator_saw_it(kube: Kube) -> None:
+    """Job and no pod looks as if it had never started; status knows better, as long as it is about the same run."""
+    name = run_of(kube, SETTLE, "2026-11-24T09:00:00Z", "RetriesExhausted", took=60.0)
+    del kube.objects["pods", NAMESPACE, f"{name}-pod"]
+    condition = kube.objects["jobs", NAMESPACE, name]["status"]["conditions"][0]
+    condition |= {"reason": "DeadlineExceeded", "message": "Job was active longer than specified deadline"}
+    assert _jobs(kube)["billing/settle-invoices/0"]["lastRun"]["outcome"] == "NeverStarted"
+    rows = kube.objects["cronixapps", NAMESPACE, "billing"]["status"]["jobs"]
+    row = next(row for row in rows if row["cronJobName"] == SETTLE)
+    row["lastRun"] = {
+        "jobName": name, "runID": "the-run", "outcome": "DeadlineExceeded",
+        "startTime": "2026-11-24T09:00:01Z", "endTime": condition["lastTransitionTime"],
+    }  # fmt: skip
+    last = _jobs(kube)["billing/settle-invoices/0"]["lastRun"]
+    assert (last["outcome"], last["runID"], last["message"]) == ("DeadlineExceeded", "the-run", condition["message"])
+    row["lastRun"]["endTime"] = "2026-11-23T09:00:00Z"
+    assert _jobs(kube)["billing/settle-invoices/0"]["lastRun"]["outcome"] == "NeverStarted"
