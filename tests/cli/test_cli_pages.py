@@ -85,16 +85,17 @@ def _session() -> Session:
 def _faults(text: str) -> list[str]:
     """What the program would say about the calls that a page shows; a name that stands for an argument is one."""
     found = []
+    above = click.Context(cli, obj=_session(), **cli.context_settings)  # click keeps a command's -h of the first call
     code = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     code += re.findall(r"^\$ (.*)$", text, re.MULTILINE)  # what stands below it in a `console` block is the answer
     for line in CALL.findall("\n".join([*code, *re.findall(r"`([^`\n]+)`", text)])):
         name, *arguments = shlex.split(line, comments=True)
-        command = cli.get_command(click.Context(cli), name)
+        command = cli.get_command(above, name)
         if command is None:
             found.append(f"no command: {line}")
             continue
         try:
-            command.make_context(name, [word for word in arguments if word != "…"], obj=_session())
+            command.make_context(name, [word for word in arguments if word != "…"], parent=above)
         except click.MissingParameter:
             continue  # a sentence names the command alone
         except click.UsageError as error:
