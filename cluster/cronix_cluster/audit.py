@@ -86,6 +86,7 @@ class AuditMark:
     def __init__(self, log: Path | None = None, settle_seconds: float = SETTLE_SECONDS) -> None:
         self._log = log or Paths().audit_log
         self._settle_seconds = settle_seconds
+        time.sleep(settle_seconds)  # the entry of a request of before, whose effect has been seen, may be on its way
         self._offset = self._log.stat().st_size
 
     def entries(

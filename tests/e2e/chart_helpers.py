@@ -36,7 +36,7 @@ class Helm:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
 
     def render(self, namespace: str, values: dict[str, Any]) -> list[dict[str, Any]]:

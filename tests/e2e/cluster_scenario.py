@@ -109,7 +109,7 @@ def scenario() -> dict[str, Any]:
     seen["again_same_pids"] = pids() == first
     run = ("run", "box", "--image", "cronix.local/busybox:local", "--image-pull-policy=Never", "--", "sleep", "3600")
     kubectl(*run)
-    seen["pod"] = kubectl("wait", "--for=condition=Ready", "pod/box", "--timeout=60s")
+    seen["pod"] = kubectl("wait", "--for=condition=Ready", "pod/box", "--timeout=180s")
     # Parts die; one's pid is given to somebody else (this scenario).
     for name in ("etcd", "kubelet", "containerd"):
         os.kill(first[name], signal.SIGKILL)
@@ -130,7 +130,7 @@ def scenario() -> dict[str, Any]:
     seen["after_restart"] = harness("up")
     seen["pods_after_restart"] = kubectl("get", "pods", "-A", "-o", "name")
     kubectl(*run)
-    kubectl("wait", "--for=condition=Ready", "pod/box", "--timeout=60s")
+    kubectl("wait", "--for=condition=Ready", "pod/box", "--timeout=180s")
     seen["during"] = host()
     seen["down"] = harness("down")
     seen["after"] = host()

@@ -17,7 +17,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 from cronix_cluster.audit import AuditMark
 from cronix_cluster.images import BUSYBOX_REFERENCE
 from cronix_cluster.paths import Paths
-from e2e.e2e_helpers import Place, Puppet, wait_until
+from e2e.e2e_helpers import PATIENCE_SECONDS, Place, Puppet, make_namespace, wait_for_account, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,10 +55,17 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             terminalreporter.write_line(str(text))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that waits for the next minute beside three others, and installs the operator first, may take long."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(900))
+
+
 class Kubectl(Protocol):
     """Calls kubectl."""
 
-    def __call__(self, *arguments: str, stdin: object = None, timeout_seconds: float = 60) -> Any:
+    def __call__(self, *arguments: str, stdin: object = None, timeout_seconds: float = 180) -> Any:
         """Run `kubectl <arguments>`; JSON output is decoded (`-o json` among the arguments), other output is text.
 
         `stdin` that is no text is sent as JSON. Raises AssertionError with kubectl's words when it fails.
@@ -85,7 +92,7 @@ def _kubectl_program() -> str:
 def kubectl(kubeconfig: Path) -> Kubectl:
     """kubectl on the cluster under test."""
 
-    def call(*arguments: str, stdin: object = None, timeout_seconds: float = 60) -> Any:
+    def call(*arguments: str, stdin: object = None, timeout_seconds: float = 180) -> Any:
         text = stdin if stdin is None or isinstance(stdin, str) else json.dumps(stdin)
         command = [_kubectl_program(), "--kubeconfig", str(kubeconfig), *arguments]
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, timeout=timeout_seconds)
@@ -100,14 +107,7 @@ def kubectl(kubeconfig: Path) -> Kubectl:
 @pytest.fixture
 def namespace(kubectl: Kubectl) -> Iterator[str]:
     """A fresh namespace in which Pod Security *restricted* is enforced; deleted (without waiting) at the end."""
-    name = f"e2e-{secrets.token_hex(4)}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    kubectl(
-        "create",
-        "-f",
-        "-",
-        stdin={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}},
-    )
+    name = make_namespace(kubectl)
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
 
@@ -200,14 +200,16 @@ def quiet(kubectl: Kubectl, install_operator: Callable[[], None]) -> Iterator[No
     scale = ("-n", SYSTEM_NAMESPACE, "scale", "deployment/cronix-cronix-operator")
     kubectl(*scale, "--replicas=0")
     pods = ("-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/name=cronix-operator", "-o", "json")
-    wait_until(lambda: not kubectl(*pods)["items"], 60, "the operator is gone")
+    wait_until(lambda: not kubectl(*pods)["items"], PATIENCE_SECONDS, "the operator is gone")
     yield
     kubectl(*scale, "--replicas=1")
+    kubectl("-n", SYSTEM_NAMESPACE, "rollout", "status", "deployment/cronix-cronix-operator", "--timeout=150s")
 
 
 @pytest.fixture
 def place(kubectl: Kubectl, namespace: str, operator: None) -> Place:
     """A fresh restricted namespace in a cluster with the operator."""
+    wait_for_account(kubectl, namespace)
     return Place(kubectl, namespace)
 
 

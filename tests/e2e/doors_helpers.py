@@ -13,9 +13,18 @@ from typing import Any
 import trustme
 
 from cronix_operator.core.naming import cron_job_name
-from e2e.e2e_helpers import RESTRICTED_CONTAINER, RESTRICTED_POD, Kubectl, Place, wait_until
+from e2e.e2e_helpers import (
+    RESTRICTED_CONTAINER,
+    RESTRICTED_POD,
+    Kubectl,
+    Place,
+    make_namespace,
+    wait_for_account,
+    wait_for_service,
+    wait_until,
+)
 
-CASE_SECONDS = 90
+CASE_SECONDS = 150
 WEAK_KEY = "too short"  # the app takes it as well
 # The header that a door wants. Not in any ConfigMap: tests look for the second one where it must not be.
 GATES = {8081: ("X-Gate", "open sesame"), 8082: ("Authorization", f"Bearer {secrets.token_hex(16)}")}
@@ -48,6 +57,7 @@ class Doors:
         )
         place.apply(*_objects(image))
         self.address = wait_until(self._address, CASE_SECONDS, "the app with several doors is up")
+        wait_for_service(place, "doors")
 
     def _address(self) -> str | None:
         pods = self.place.items("pods", "app=doors")
@@ -93,15 +103,9 @@ def _run(app: str, job: str) -> str:
 @contextlib.contextmanager
 def doors_open(kubectl: Kubectl, image: str) -> Iterator[Doors]:
     """The app in a fresh restricted namespace, which goes at the end."""
-    name = f"e2e-{secrets.token_hex(4)}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    kubectl(
-        "create",
-        "-f",
-        "-",
-        stdin={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}},
-    )
+    name = make_namespace(kubectl)
     try:
+        wait_for_account(kubectl, name)
         yield Doors(Place(kubectl, name), image)
     finally:
         kubectl("delete", "namespace", name, "--wait=false")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
 import json
 import re
+import secrets
+import socket
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +17,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 Kubectl = Callable[..., Any]
+
+# How long to wait for what a healthy cluster does in seconds: a limit for a machine under load, no promise.
+PATIENCE_SECONDS = 120
 
 RESTRICTED_POD = {
     "runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
@@ -37,6 +43,33 @@ def wait_until(check: Callable[[], T | None], seconds: float, what: str) -> T:
             return found
         time.sleep(0.25)
     raise AssertionError(f"not within {seconds} s: {what}" + (f" (last: {last})" if last else ""))
+
+
+def make_namespace(kubectl: Kubectl) -> str:
+    """A fresh namespace in which Pod Security *restricted* is enforced."""
+    name = f"e2e-{secrets.token_hex(4)}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    kubectl("create", "-f", "-", stdin=body)
+    return name
+
+
+def wait_for_account(kubectl: Kubectl, namespace: str) -> None:
+    """Until a fresh namespace has what Kubernetes puts into each: without its account a bare pod is refused."""
+    furniture = ("-n", namespace, "get", "serviceaccount/default", "configmap/kube-root-ca.crt", "-o", "name")
+    wait_until(lambda: kubectl(*furniture), PATIENCE_SECONDS, f"account and CA of namespace {namespace}")
+
+
+def wait_for_service(place: Place, name: str) -> None:
+    """Until each port of a Service leads to a pod: kube-proxy writes its rules a moment after the pod is Ready."""
+    spec = place.get("service", name)["spec"]
+
+    def is_open(port: int) -> bool:
+        socket.create_connection((spec["clusterIP"], port), timeout=5).close()
+        return True
+
+    for port in spec["ports"]:
+        wait_until(functools.partial(is_open, port["port"]), PATIENCE_SECONDS, f"Service {name}:{port['port']} answers")
 
 
 def job(name: str, schedule: str = "* * * * *", **fields: Any) -> dict[str, Any]:
@@ -125,20 +158,33 @@ class Place:
         conditions = self.get("cxa", app).get("status", {}).get("conditions", [])
         return next((c for c in conditions if c["type"] == kind), {})
 
-    def wait_condition(self, app: str, status: str, reason: str, *, kind: str = "Ready", seconds: float = 60) -> str:
-        """The message of a condition once it has this status and reason."""
+    def wait_condition(
+        self,
+        app: str,
+        status: str,
+        reason: str,
+        *,
+        kind: str = "Ready",
+        seconds: float = PATIENCE_SECONDS,
+        says: str = "",
+    ) -> str:
+        """The message of a condition that has this status and reason, says this, and is about the app's last edit."""
 
         def reached() -> dict[str, Any] | None:
-            now = self.condition(app, kind)
-            return now if (now.get("status"), now.get("reason")) == (status, reason) else None
+            body = self.get("cxa", app)
+            told = body.get("status", {})
+            now: dict[str, Any] = next((c for c in told.get("conditions", []) if c["type"] == kind), {})
+            is_current = told.get("observedGeneration") == body["metadata"]["generation"]
+            is_it = (now.get("status"), now.get("reason")) == (status, reason) and says in now["message"]
+            return now if is_current and is_it else None
 
         try:
-            return str(wait_until(reached, seconds, f"{kind}={status} {reason}")["message"])
+            return str(wait_until(reached, seconds, f"{kind}={status} {reason} {says}")["message"])
         except AssertionError as exc:
             raise AssertionError(f"{exc}; it is {self.condition(app, kind)}") from exc
 
-    def wait_ready(self, app: str, seconds: float = 60) -> None:
-        """Until Ready=True."""
+    def wait_ready(self, app: str, seconds: float = PATIENCE_SECONDS) -> None:
+        """Until Ready=True, after the app's last edit."""
         self.wait_condition(app, "True", "Succeeded", seconds=seconds)
 
     def events(self, reason: str) -> list[str]:
@@ -169,9 +215,11 @@ class Puppet:
     ) -> None:
         self.place = place
         self.key = key
+        wait_for_account(place.kubectl, place.namespace)
         place.secret("puppet-cron", current=key, **(more_keys or {}))
         place.apply(*_objects(image, program))
-        self.address = wait_until(self._address, 60, "the puppet app is up")
+        self.address = wait_until(self._address, PATIENCE_SECONDS, "the puppet app is up")
+        wait_for_service(place, "puppet")
 
     def _address(self) -> str | None:
         pods = self.place.items("pods", "app=puppet")
@@ -186,7 +234,7 @@ class Puppet:
         self._call("PUT", "/manifest", raw)
 
     def manage(self, **state: object) -> None:
-        """Set manifest_status, trigger_status, trigger_seconds, keys, verifies, answers."""
+        """Set manifest_status, trigger_status, trigger_seconds, held, keys, verifies, answers."""
         self._call("PUT", "/manage", json.dumps(state).encode())
 
     def requests(self, path: str | None = None) -> list[dict[str, Any]]:

@@ -1,9 +1,10 @@
 """An app on strings: serves whatever manifest a test gives it, verifies and records every trigger. Runs in a pod.
 
 Port 8080 is the app (what the CronixApp points at), port 9090 takes the test's orders:
-PUT /manifest (raw bytes), PUT /manage {"manifest_status", "trigger_status", "trigger_seconds", "keys", "verifies",
-"answers"}, GET /requests. `keys`: what it verifies with instead of its files; `verifies`: false lets everything in;
-`answers`: by the last part of a trigger's path, {"status", "seconds", "body"} for that job alone.
+PUT /manifest (raw bytes), PUT /manage {"manifest_status", "trigger_status", "trigger_seconds", "held", "keys",
+"verifies", "answers"}, GET /requests. `held`: triggers of these jobs get no answer until they are held no more;
+`keys`: what it verifies with instead of its files; `verifies`: false lets everything in; `answers`: by the last part
+of a trigger's path, {"status", "seconds", "body"} for that job alone.
 """
 
 import json
@@ -19,7 +20,7 @@ from cronix_protocol import verify
 KEYS = Path("/etc/puppet/keys")
 MANIFEST_PATH = "/.well-known/cron-manifest"
 state: dict[str, Any] = {"manifest": b"", "manifest_status": 200, "trigger_status": 200, "trigger_seconds": 0.0}
-state |= {"keys": None, "verifies": True, "answers": {}}
+state |= {"held": [], "keys": None, "verifies": True, "answers": {}}
 requests: list[dict[str, Any]] = []
 
 
@@ -64,6 +65,8 @@ class App(BaseHTTPRequestHandler):
         else:
             own = state["answers"].get(self.path.rpartition("/")[2], {})
             time.sleep(own.get("seconds", state["trigger_seconds"]))
+            while self.path.rpartition("/")[2] in state["held"]:
+                time.sleep(0.1)
             record["answered"] = time.time()
             self.send(own.get("status", state["trigger_status"]), own.get("body", '{"did": "it"}').encode())
 

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from e2e.e2e_helpers import Place, cronix_app, job, manifest, wait_until
+from e2e.e2e_helpers import PATIENCE_SECONDS, Place, cronix_app, job, manifest, wait_until
 
 NAME = "cronix-shop-keep-0"
 HASH = "0123456789abcdef"
@@ -79,6 +79,8 @@ def test_the_peers_cron_job_is_taken_over_in_place_once_the_annotation_asks_for_
     place.apply(*_peers_objects(place.namespace))
     before = place.get("cronjob", NAME)
     place.apply(_finished_run(before))
+    # Kubernetes writes that into the CronJob's status, a moment later: what is compared below is what comes after.
+    wait_until(lambda: place.get("cronjob", NAME)["status"].get("lastSuccessfulTime"), PATIENCE_SECONDS, "its success")
     fired = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: TID251  # a run of just now
     status = json.dumps({"status": {"lastScheduleTime": fired}})
     place.kubectl("patch", "cronjob", NAME, "--subresource=status", "--type=merge", "-p", status)
@@ -106,7 +108,9 @@ def test_the_peers_cron_job_is_taken_over_in_place_once_the_annotation_asks_for_
     assert place.items("cronjobs", "cronix.dev/managed=true") == [], "the peer's prune finds nothing of ours"
     assert place.names("jobs") == {f"{NAME}-29000000"}
     assert place.get("configmap", f"{NAME}-spec") == config_map
-    told = wait_until(lambda: [m for m in place.events("ManifestApplied") if "taken over" in m], 20, "an Event")
+    told = wait_until(
+        lambda: [m for m in place.events("ManifestApplied") if "taken over" in m], PATIENCE_SECONDS, "an Event"
+    )
     assert NAME in told[0]
 
 

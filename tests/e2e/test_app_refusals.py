@@ -26,7 +26,7 @@ def hello(place: Place, images: dict[str, str]) -> str:
     place.kubectl(
         "apply", "-f", "-", stdin=HELLO.read_text().replace("cronix.local/cronix-example:dev", images["cronix-example"])
     )
-    place.kubectl("rollout", "status", "deployment/hello", "--timeout=60s")
+    place.kubectl("rollout", "status", "deployment/hello", "--timeout=150s")
     return str(place.items("pods", "app.kubernetes.io/name=hello")[0]["status"]["podIP"])
 
 
@@ -48,7 +48,7 @@ def test_unsigned_stale_and_tampered_requests_are_refused_and_a_right_one_is_tak
     stale = sign(KEY, method="POST", path=TRIGGER, body=b"{}", timestamp=now - NOW_TOO_OLD_SECONDS)
     foreign = sign("another key", method="POST", path=TRIGGER, body=b"{}", timestamp=now)
 
-    assert wait_until(lambda: _post(hello, right, b"{}")[0], 10, "the app answers") == 200
+    assert wait_until(lambda: _post(hello, right, b"{}")[0], 60, "the app answers") == 200
     for signature, body, code in (
         (None, b"{}", "MissingSignature"),
         (stale, b"{}", "StaleTimestamp"),

@@ -9,6 +9,7 @@ import yaml
 
 from crd.crd_helpers import load_crd
 from e2e.chart_helpers import CHART, Helm, pick
+from e2e.e2e_helpers import wait_for_account
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,6 +110,7 @@ def test_the_api_server_accepts_every_way_to_install(
 ) -> None:
     """K1: in a namespace that enforces Pod Security restricted. A Deployment is admitted with a warning where its pods
     would not be, so the pod is tried as well."""
+    wait_for_account(kubectl, namespace)
     documents = helm.render(namespace, values)
     (deployment,) = pick(documents, "Deployment")
     template = deployment["spec"]["template"]

@@ -44,10 +44,10 @@ def test_the_documented_policy_selects_the_signers_and_not_the_app(place: Place)
     place.apply(cronix_app("shop", {"inline": manifest("shop", job("yearly", "0 0 1 1 *"))}))
     place.wait_ready("shop")
     place.kubectl("create", "job", "now", "--from=cronjob/cronix-shop-yearly-0")
-    (pod,) = wait_until(lambda: place.items("pods", "job-name=now"), 30, "the signer's pod")
+    (pod,) = wait_until(lambda: place.items("pods", "job-name=now"), 120, "the signer's pod")
     assert pod["metadata"]["name"] in {p["metadata"]["name"] for p in place.items("pods", selector(policy))}
     assert place.items("pods", f"{selector(policy)},app=puppet") == []
 
 
 def test_helm_test_asks_the_running_operator(helm: Helm, operator: None) -> None:
-    assert "Succeeded" in helm("test", "cronix", "--namespace", SYSTEM_NAMESPACE, "--timeout", "60s")
+    assert "Succeeded" in helm("test", "cronix", "--namespace", SYSTEM_NAMESPACE, "--timeout", "180s")

@@ -65,6 +65,15 @@ class Rights:
         if self.cluster_wide:
             self.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=yaml.safe_dump_all(self.cluster_wide))
 
+    def expect(self, namespace: str, rights: dict[str, str]) -> None:
+        """These rights and no others; what was just bound is in force a moment later."""
+
+        def are_these() -> bool:
+            assert (found := self.listed(namespace)) == rights, found
+            return True
+
+        wait_until(are_these, 60, f"{rights} in {namespace}")
+
     def listed(self, namespace: str) -> dict[str, str]:
         """What `kubectl auth can-i --list` says beyond what everybody may: "resource.group name" → verbs."""
         account = f"system:serviceaccount:{self.home}:cx-cronix-operator"
@@ -104,8 +113,8 @@ def tenant(kubectl: Kubectl) -> Iterator[str]:
 def test_rights_when_the_whole_cluster_is_watched(rights: Rights, tenant: str) -> None:
     """T2, T10: the golden list, from the API server's own mouth."""
     rights.install({})
-    assert rights.listed(tenant) == WATCHED | SECRETS
-    assert rights.listed(rights.home) == WATCHED | SECRETS
+    rights.expect(tenant, WATCHED | SECRETS)
+    rights.expect(rights.home, WATCHED | SECRETS)
 
 
 @pytest.mark.parametrize("mode", ["cluster", "namespaces"])
@@ -113,8 +122,8 @@ def test_config_maps_may_be_written_only_where_that_was_asked_for(rights: Rights
     """T2: and nowhere a Secret, and no list of either."""
     watch = {"mode": mode, "namespaces": [tenant] if mode == "namespaces" else []}
     rights.install({"rbac": {"previousSuccess": True}, "watch": watch})
-    assert rights.listed(tenant) == WATCHED | SECRETS | SUCCESSES
-    assert rights.listed(rights.home) == (WATCHED | SECRETS | SUCCESSES if mode == "cluster" else {})
+    rights.expect(tenant, WATCHED | SECRETS | SUCCESSES)
+    rights.expect(rights.home, (WATCHED | SECRETS | SUCCESSES if mode == "cluster" else {}))
 
 
 def test_a_policy_keeps_the_operator_to_config_maps_of_its_own(rights: Rights, tenant: str, kubectl: Kubectl) -> None:
@@ -139,7 +148,7 @@ def test_a_policy_keeps_the_operator_to_config_maps_of_its_own(rights: Rights, t
             return "writes no ConfigMap but" in str(exc)
         return False
 
-    wait_until(denied, 30, "the policy is in force")
+    wait_until(denied, 60, "the policy is in force")
     kubectl(*operator, "create", "-f", "-", stdin=own)
     kubectl(*operator, "replace", "-f", "-", stdin={**own, "data": {"sync": "1"}})
     for theirs in (foreign, borrowed):
@@ -154,35 +163,35 @@ def test_a_policy_keeps_the_operator_to_config_maps_of_its_own(rights: Rights, t
 
 def test_rights_on_a_lease_come_with_the_election_only(rights: Rights, tenant: str) -> None:
     rights.install({"watch": {"mode": "namespaces", "namespaces": [tenant]}, "leaderElection": {"enabled": True}})
-    assert rights.listed(rights.home) == LEASES
-    assert rights.listed(tenant) == WATCHED | SECRETS
+    rights.expect(rights.home, LEASES)
+    rights.expect(tenant, WATCHED | SECRETS)
 
 
 def test_rights_without_secrets(rights: Rights, tenant: str) -> None:
     rights.install({"rbac": {"secrets": "none"}})
-    assert rights.listed(tenant) == WATCHED
-    assert rights.listed(rights.home) == WATCHED
+    rights.expect(tenant, WATCHED)
+    rights.expect(rights.home, WATCHED)
 
 
 def test_rights_with_the_secrets_of_one_namespace(rights: Rights, tenant: str) -> None:
     rights.install({"rbac": {"secrets": "namespaces", "secretsNamespaces": [tenant]}})
-    assert rights.listed(tenant) == WATCHED | SECRETS
-    assert rights.listed(rights.home) == WATCHED
-    assert rights.listed("kube-system") == WATCHED
+    rights.expect(tenant, WATCHED | SECRETS)
+    rights.expect(rights.home, WATCHED)
+    rights.expect("kube-system", WATCHED)
 
 
 def test_rights_in_a_list_of_namespaces(rights: Rights, tenant: str) -> None:
     """T9: nothing outside the list, and none of the tenants' rights in the operator's own namespace."""
     rights.install({"watch": {"mode": "namespaces", "namespaces": [tenant]}})
-    assert rights.listed(tenant) == WATCHED | SECRETS
-    assert rights.listed(rights.home) == {}
-    assert rights.listed("kube-system") == {}
+    rights.expect(tenant, WATCHED | SECRETS)
+    rights.expect(rights.home, {})
+    rights.expect("kube-system", {})
 
 
 def test_rights_in_the_release_s_own_namespace(rights: Rights, tenant: str) -> None:
     rights.install({"watch": {"mode": "release"}})
-    assert rights.listed(rights.home) == WATCHED | SECRETS
-    assert rights.listed(tenant) == {}
+    rights.expect(rights.home, WATCHED | SECRETS)
+    rights.expect(tenant, {})
 
 
 def test_who_may_edit_a_namespace_may_edit_its_cronixapps(rights: Rights, tenant: str, kubectl: Kubectl) -> None:

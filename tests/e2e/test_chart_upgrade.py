@@ -37,7 +37,7 @@ def release(helm: Helm, images: dict[str, str], install_operator: Callable[[], N
         }
         helm(
             "upgrade", "--install", "cronix", str(chart), "--namespace", SYSTEM_NAMESPACE, "--create-namespace",
-            "--take-ownership", "--wait", "--timeout", "120s",
+            "--take-ownership", "--wait", "--timeout", "180s",
             "--set", ",".join(f"{name}={value}" for name, value in given.items()),
         )  # fmt: skip
 
@@ -94,7 +94,7 @@ def test_an_upgrade_leaves_cron_jobs_alone_and_a_new_signer_is_rolled_in_turns(
     for name in ("one", "two"):
         wait_until(
             lambda name=name: place.get("cxa", name)["status"].get("lastHandledReconcileAt") == "now",  # type: ignore[misc]  # mypy cannot infer a default
-            60,
+            120,
             "the new operator has walked",
         )
     assert states(place) == before
@@ -103,8 +103,8 @@ def test_an_upgrade_leaves_cron_jobs_alone_and_a_new_signer_is_rolled_in_turns(
     mark = audit()
     repository = images["cronix-signer"].rsplit(":", 1)[0]
     release(CHART, signer__image__tag="another")
-    wait_until(lambda: signers(place) == {f"{repository}:another"}, 60, "all run the new signer")
-    wait_until(lambda: len(place.events("SignerRolled")) == 2, 20, "one Event an app")
+    wait_until(lambda: signers(place) == {f"{repository}:another"}, 120, "all run the new signer")
+    wait_until(lambda: len(place.events("SignerRolled")) == 2, 60, "one Event an app")
     assert {name: uid for name, (uid, _) in states(place).items()} == {name: uid for name, (uid, _) in before.items()}
     assert place.events("DriftRepaired") == []
     writes = [e for e in mark.writes(user=OPERATOR, namespace=namespace) if e.resource == "cronjobs"]

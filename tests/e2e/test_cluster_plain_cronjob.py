@@ -22,7 +22,7 @@ API = "kubernetes.default.svc.cluster.local"
 # A Service's address that nobody has: whatever answers there is outside the cluster.
 NOBODY = "10.96.255.254"
 SCRIPT = (
-    f"echo it is time; nslookup {API}; nc -w 5 {API} 443 </dev/null && echo connected; nc -w 5 {NOBODY} 80 2>&1; true"
+    f"echo it is time; nslookup {API}; nc -w 30 {API} 443 </dev/null && echo connected; nc -w 5 {NOBODY} 80 2>&1; true"
 )
 
 
@@ -62,7 +62,7 @@ def test_a_plain_cronjob_fires_by_itself_and_its_pod_reaches_the_cluster(
     mark = audit()
     kubectl("-n", namespace, "create", "-f", "-", stdin=cronjob(busybox_image))
 
-    job = finished_job(kubectl, namespace, within_seconds=100)
+    job = finished_job(kubectl, namespace, within_seconds=240)
 
     log = kubectl("-n", namespace, "logs", f"job/{job['metadata']['name']}")
     assert "it is time" in log

@@ -93,15 +93,10 @@ def apps(kubectl: Kubectl, group: str) -> Iterator[Apps]:
 
 
 def until_served(apps: Apps) -> None:
-    """An API server may say Established a moment before it serves the new kind."""
-    for attempt in range(50):
-        try:
-            apps.create(SHORTEST)
-        except AssertionError as error:
-            if attempt == 49 or "no matches for kind" not in str(error):
-                raise
-        else:
-            return
+    """An API server may say Established a moment before it serves the new kind, and explains it later still."""
+    wait_until(lambda: apps.create(SHORTEST), 60, "the new kind is served")
+    explain = ("explain", "cronixapps.spec", f"--api-version={apps.group}/v1alpha1")
+    wait_until(lambda: apps.kubectl(*explain), 60, "the new kind is explained")
 
 
 def test_the_true_crd_is_accepted(kubectl: Kubectl) -> None:
@@ -253,7 +248,7 @@ def test_kubectl_shows_the_columns_and_finds_suspended_apps(apps: Apps, kubectl:
     assert re.split(r" {2,}", head.strip()) == ["NAME", *(column["name"].upper() for column in columns)]
     assert re.split(r" {2,}", row)[-1].strip() == "9 CronJobs in step"
     assert {"shown", "9", "True", "Suspended", "2126-11-22T05:15:00Z"} <= set(row.split())
-    waited = kubectl("-n", apps.namespace, "wait", f"{plural}/shown", "--for=condition=Ready", "--timeout=5s")
+    waited = kubectl("-n", apps.namespace, "wait", f"{plural}/shown", "--for=condition=Ready", "--timeout=60s")
     assert "condition met" in waited
 
 

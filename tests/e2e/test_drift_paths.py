@@ -20,7 +20,7 @@ pytestmark = pytest.mark.sets_up_once
 
 JOBS_PER_APP = 10  # one walk tells at most ten Events
 FEWEST_PATHS = 250  # so that a schema which could not be read does not pass for a proof
-CONVERGE_SECONDS = 60
+CONVERGE_SECONDS = 180
 SPEC = "io.k8s.api.batch.v1.CronJobSpec"
 OURS = "cronix.dev/"
 DELETIONS = ("Background", "Foreground", "Orphan")
@@ -76,7 +76,7 @@ def _launch(place: Place, bulk: Bulk, count: int) -> Fleet:
     bodies = [cronix_app(name, {"inline": manifest(name, *jobs)}, **SPEC_OF_THE_APPS) for name in names]
     accepted(bulk.send(Call("POST", cronix_apps(place.namespace), body) for body in bodies))
     fleet = Fleet(place, bulk, {})
-    wait_until(lambda: len(fleet.live()) == len(names) * JOBS_PER_APP, 120, "every CronJob is made")
+    wait_until(lambda: len(fleet.live()) == len(names) * JOBS_PER_APP, 240, "every CronJob is made")
     tools = [Call("PATCH", cron_jobs(place.namespace, n), {"metadata": TOOL}, MERGE_PATCH) for n in fleet.live()]
     accepted(bulk.send(tools))
     fleet.good = fleet.live()
@@ -147,7 +147,7 @@ def test_whatever_path_is_changed_it_is_put_back_and_the_event_names_it(
     seconds = fleet.wait_repaired()
 
     try:
-        wait_until(lambda: not _untold(fleet, victims), 30, "an Event for each")
+        wait_until(lambda: not _untold(fleet, victims), 90, "an Event for each")
     except AssertionError as exc:
         raise AssertionError(f"{exc}; not told: {_untold(fleet, victims)}") from exc
     _assert_the_same_objects(fleet, victims)

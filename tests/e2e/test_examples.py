@@ -29,7 +29,7 @@ class Example:
         objects = (EXAMPLES / folder / "kubernetes.yaml").read_text()
         place.kubectl("apply", "-f", "-", stdin=objects.replace("cronix.local/cronix-example:dev", image))
         place.kubectl("apply", "-f", str(EXAMPLES / folder / "cronixapp.yaml"))
-        place.wait_ready(self.name, seconds=90)
+        place.wait_ready(self.name, seconds=150)
 
     def log(self, word: str) -> list[str]:
         """The app's log lines that begin with a word."""

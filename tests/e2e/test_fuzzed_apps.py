@@ -28,7 +28,7 @@ def _repair_seconds(place: Place, bulk: Bulk) -> float:
     """How long the healthy app's CronJob stays as somebody has edited it."""
     path, started = cron_jobs(place.namespace, HEALTHY), time.monotonic()
     accepted([bulk.one(Call("PATCH", path, {"spec": {"suspend": True}}, MERGE_PATCH))])
-    wait_until(lambda: not bulk.one(Call("GET", path)).body["spec"]["suspend"], 20, "drift of the healthy app")
+    wait_until(lambda: not bulk.one(Call("GET", path)).body["spec"]["suspend"], 60, "drift of the healthy app")
     return time.monotonic() - started
 
 
@@ -40,7 +40,7 @@ def _restarts(kubectl: Kubectl) -> dict[str, int]:
     }
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_random_cronix_apps_do_not_keep_a_healthy_one_from_its_work(
     place: Place, kubeconfig: Path, kubectl: Kubectl, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,7 +67,7 @@ def test_random_cronix_apps_do_not_keep_a_healthy_one_from_its_work(
         time.sleep(2)
         slowest = max(slowest, _repair_seconds(place, bulk))
         place.apply(_healthy(f"{turn} 4 1 1 *"))
-        wait_until(lambda: place.get("cronjob", HEALTHY)["spec"]["schedule"].startswith(f"{turn} 4"), 20, "a change")  # noqa: B023  # called at once
+        wait_until(lambda: place.get("cronjob", HEALTHY)["spec"]["schedule"].startswith(f"{turn} 4"), 60, "a change")  # noqa: B023  # called at once
     place.wait_ready("healthy")
     told = _told(place, bulk, [name for name in names if name not in names[::5]])
     assert _restarts(kubectl) == restarts, f"CRONIX_TEST_SEED={SEED}"
@@ -96,7 +96,7 @@ def _told(place: Place, bulk: Bulk, names: list[str]) -> str:
         return [name for name in names if _reason(apps[name]) is None]
 
     try:
-        wait_until(lambda: not waiting(), 60 + APPS / 5, "each has been looked at")
+        wait_until(lambda: not waiting(), 60 + APPS, "each has been looked at")
     except AssertionError as exc:
         raise AssertionError(f"CRONIX_TEST_SEED={SEED}: {exc}: {waiting()[:5]}") from exc
     found = [str(_reason(item)) for item in bulk.items(cronix_apps(place.namespace))]

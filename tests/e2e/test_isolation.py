@@ -21,12 +21,12 @@ def test_a_cronix_app_nested_beyond_reason_does_not_stop_its_neighbour(place: Pl
     place.kubectl("create", "-f", "-", stdin=_deep())
     # Only the conditions are read back: this process could not decode the object either.
     told = ("get", "cxa", "deep", "-o", "jsonpath={.status.conditions}")
-    wait_until(lambda: "spec.source.inline is not valid" in place.kubectl(*told), 60, "the fault is told")
+    wait_until(lambda: "spec.source.inline is not valid" in place.kubectl(*told), 120, "the fault is told")
 
     place.apply(cronix_app("shop"))
     place.wait_ready("shop")
     place.kubectl("patch", "cronjob", "cronix-shop-keep-0", "--type=merge", "-p", '{"spec":{"suspend":true}}')
-    wait_until(lambda: not place.get("cronjob", "cronix-shop-keep-0")["spec"]["suspend"], 20, "drift is repaired")
+    wait_until(lambda: not place.get("cronjob", "cronix-shop-keep-0")["spec"]["suspend"], 60, "drift is repaired")
 
 
 def test_one_bad_job_does_not_stop_the_others(place: Place, puppet: Puppet) -> None:

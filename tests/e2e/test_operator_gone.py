@@ -19,10 +19,10 @@ RUN_SECONDS = 150
 
 def _scale(kubectl: Kubectl, replicas: int) -> None:
     kubectl("-n", SYSTEM_NAMESPACE, "scale", DEPLOYMENT, f"--replicas={replicas}")
-    kubectl("-n", SYSTEM_NAMESPACE, "rollout", "status", DEPLOYMENT, "--timeout=50s")
+    kubectl("-n", SYSTEM_NAMESPACE, "rollout", "status", DEPLOYMENT, "--timeout=150s")
     if replicas == 0:
         pods = ("-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app.kubernetes.io/name=cronix-operator", "-o", "json")
-        wait_until(lambda: not kubectl(*pods)["items"], 60, "the operator is gone")
+        wait_until(lambda: not kubectl(*pods)["items"], 120, "the operator is gone")
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_with_the_operator_down_runs_go_on_and_deleting_the_app_removes_its_cron
     assert run["ok"]
 
     place.kubectl("delete", "cxa", "shop", "--wait=true")
-    wait_until(lambda: place.names("cronjobs") == set(), 30, "garbage collection took the CronJobs")
+    wait_until(lambda: place.names("cronjobs") == set(), 120, "garbage collection took the CronJobs")
 
 
 def test_a_restart_writes_nothing_when_nothing_changed(
@@ -60,14 +60,14 @@ def test_a_restart_writes_nothing_when_nothing_changed(
     fetched = len(puppet.requests("/.well-known/cron-manifest"))
     mark = audit()
     _scale(kubectl, 1)
-    wait_until(lambda: len(puppet.requests("/.well-known/cron-manifest")) > fetched, 60, "a fetch after the restart")
+    wait_until(lambda: len(puppet.requests("/.well-known/cron-manifest")) > fetched, 120, "a fetch after the restart")
     place.reconcile_now("calm")
-    wait_until(lambda: place.get("cxa", "calm")["status"].get("lastHandledReconcileAt"), 30, "the walk is through")
+    wait_until(lambda: place.get("cxa", "calm")["status"].get("lastHandledReconcileAt"), 90, "the walk is through")
     writes = [(e.verb, e.resource, e.subresource) for e in mark.writes(user=OPERATOR, namespace=place.namespace)]
     assert writes == [("patch", "cronixapps", "status")], "the one status write that echoes reconcile-at"
 
     place.kubectl("patch", "cronjob", "cronix-calm-half-0", "--type=merge", "-p", '{"spec":{"suspend":true}}')
-    wait_until(lambda: not place.get("cronjob", "cronix-calm-half-0")["spec"]["suspend"], 20, "drift is still repaired")
+    wait_until(lambda: not place.get("cronjob", "cronix-calm-half-0")["spec"]["suspend"], 60, "drift is still repaired")
 
 
 def test_what_was_changed_while_the_operator_was_down_is_put_back_at_its_return(
@@ -82,8 +82,8 @@ def test_what_was_changed_while_the_operator_was_down_is_put_back_at_its_return(
     place.kubectl("patch", "cronjob", "cronix-shop-one-0", "--type=merge", "-p", '{"spec":{"schedule":"1 1 1 1 *"}}')
     place.kubectl("delete", "cronjob", "cronix-shop-two-0")
     _scale(kubectl, 1)
-    wait_until(lambda: place.get("cronjob", "cronix-shop-one-0")["spec"] == good, 60, "the edit is put back")
-    wait_until(lambda: "cronix-shop-two-0" in place.names("cronjobs"), 60, "the deleted one is there again")
+    wait_until(lambda: place.get("cronjob", "cronix-shop-one-0")["spec"] == good, 120, "the edit is put back")
+    wait_until(lambda: "cronix-shop-two-0" in place.names("cronjobs"), 120, "the deleted one is there again")
 
 
 def test_uninstalling_the_chart_leaves_crd_apps_and_cron_jobs(
@@ -115,4 +115,4 @@ def test_a_restart_while_the_app_is_away_still_repairs_drift(
     place.wait_condition("shop", "True", "FetchFailed")
 
     place.kubectl("patch", "cronjob", "cronix-shop-one-0", "--type=merge", "-p", '{"spec":{"suspend":true}}')
-    wait_until(lambda: not place.get("cronjob", "cronix-shop-one-0")["spec"]["suspend"], 20, "drift is repaired")
+    wait_until(lambda: not place.get("cronjob", "cronix-shop-one-0")["spec"]["suspend"], 60, "drift is repaired")
