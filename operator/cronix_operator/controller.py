@@ -7,56 +7,35 @@ A failure of one app, of whatever kind, ends in that app's condition and leaves 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from cronix_operator.core import naming
-from cronix_operator.core.announce import Announcement, announce
-from cronix_operator.core.app import GROUP, parse_app
+from cronix_operator.core.announce import Announcement
+from cronix_operator.core.app import parse_app
 from cronix_operator.core.defaults import with_defaults
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
 from cronix_operator.core.keynews import key_news
-from cronix_operator.core.memory import Memory, fingerprint, recalled
-from cronix_operator.core.model import App, KubeObject, Now, Subject
+from cronix_operator.core.memory import Memory
+from cronix_operator.core.model import App, Done, KubeObject, Now, Subject
 from cronix_operator.core.outcome import Outcome
-from cronix_operator.core.render import spec_hash
-from cronix_operator.core.samples import Sample, log_samples, status_samples
+from cronix_operator.core.samples import Sample, log_samples
 from cronix_operator.core.settle import Answer, after_attempt, asks
-from cronix_operator.core.status import as_they_stood, may_wait, patch_for, refused, summarize
-from cronix_operator.measure import tell_walk
 from cronix_operator.ports import EventPort, Key, MetricsPort, NoticePort, StatusPort
 from cronix_operator.reconcile import Ports, ask, reconcile
 from cronix_operator.runwatch import RunWatch
 from cronix_operator.seats import Seats
 from cronix_operator.successes import Successes
+from cronix_operator.teller import Teller
+from cronix_operator.tenants import Tenant, asked_of, new_tenant, owners_of
+from cronix_operator.touchup import TouchUps
 from cronix_operator.workqueue import WorkQueue
 
 logger = logging.getLogger("cronix.operator")
 
-STATUS_COALESCE_SECONDS = 10.0
 FIRST_ROWS_SECONDS = 2.0  # a start moves CronJob, Job and pod: one write for all three
 FIRST_BACKOFF_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 600.0
-LAST_WRITE_SECONDS = 5.0
-_READ_ANNOTATIONS = "cronix.dev/"
-
-
-@dataclasses.dataclass(slots=True)
-class Tenant:
-    """One CronixApp as last seen: its body, the core's memory of it, the status last written and when, failed walks."""
-
-    body: Mapping[str, Any]
-    memory: Memory
-    status: Mapping[str, Any]
-    written_monotonic: float = float("-inf")
-    failures: int = 0
-
-    @property
-    def subject(self) -> Subject:
-        meta = self.body["metadata"]
-        return Subject(meta["namespace"], meta["name"], meta["uid"])
 
 
 class Controller:
@@ -77,8 +56,6 @@ class Controller:
         resync_seconds: float,
     ) -> None:
         self._ports = ports
-        self._status = status
-        self._events = events
         self._metrics = metrics
         self._notices = notices
         self._now = now
@@ -90,22 +67,26 @@ class Controller:
         self._attending: set[asyncio.Task[None]] = set()
         self._seats = Seats(workers)
         self.runs = RunWatch(self, events, status, successes, metrics, now)
+        self._teller = Teller(status, events, metrics, self.runs, now)
+        self._touch_ups = TouchUps(self, ports, now, workers)
         self.last_turn_monotonic = now().monotonic
 
     def start(self) -> None:
         """Start the dispatcher and the heartbeat that the liveness probe looks at."""
         self._tasks = [asyncio.create_task(self._dispatch(), name="dispatch")]
         self._tasks.append(asyncio.create_task(self._beat(), name="heartbeat"))
+        self._touch_ups.start()
         self.runs.start()
 
     async def stop(self) -> None:
         """Cancel everything; a walk that is cut short is repeated by the next start. Runs counted are written down."""
         await self.runs.stop()
+        await self._touch_ups.stop()
         tasks = [*self._tasks, *self._attending]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(self._write_down_runs(key, tenant) for key, tenant in self._tenants.items()))
+        await asyncio.gather(*(self._teller.write_down_runs(key, tenant) for key, tenant in self._tenants.items()))
 
     def depth(self) -> int:
         """How many apps are due and wait for a seat."""
@@ -126,13 +107,12 @@ class Controller:
             self._drop(key)
             return
         if tenant is None or tenant.body["metadata"]["uid"] != meta["uid"]:
-            status = dict(body.get("status") or {})
-            self._tenants[key] = Tenant(body, recalled(status), status)
+            self._tenants[key] = new_tenant(body)
             self._metrics.meet(key)
             self._queue.add(key)
             self.runs.saw_app(key)
             return
-        changed = _asks(tenant.body) != _asks(body)
+        changed = asked_of(tenant.body) != asked_of(body)
         tenant.body = body
         if changed:
             tenant.failures = 0
@@ -146,9 +126,14 @@ class Controller:
     def _drop(self, key: Key) -> None:
         tenant = self._tenants.pop(key, None)
         self._queue.forget(key)
+        self._touch_ups.forget(key)
         self._metrics.forget(key)
         if tenant is not None:
             self.runs.forget(key, tenant.subject.uid)
+
+    def tenant(self, key: Key) -> Tenant | None:
+        """An app as last seen; None when it is gone."""
+        return self._tenants.get(key)
 
     def subject(self, key: Key) -> Subject | None:
         """Who an app is; None when it is gone."""
@@ -164,7 +149,7 @@ class Controller:
         """Runs have news for an app's status: a condition at once, rows at most every ten seconds."""
         tenant = self._tenants.get(key)
         if tenant is not None:
-            self._queue.add(key, 0.0 if urgent else self._pause(tenant))
+            self._queue.add(key, 0.0 if urgent else tenant.pause(self._now().monotonic))
 
     def notify(self, key: Key, event: Announcement) -> None:
         """A run's Event, for the URL that the app names; while its spec cannot be read it names none."""
@@ -176,41 +161,29 @@ class Controller:
         except Stalled:
             return
 
-    def _pause(self, tenant: Tenant) -> float:
-        return max(0.0, tenant.written_monotonic + STATUS_COALESCE_SECONDS - self._now().monotonic)
+    def walk_in(self, key: Key, delay_seconds: float) -> None:
+        """Make an app due in so many seconds, if it is still there."""
+        if key in self._tenants:
+            self._queue.add(key, delay_seconds)
+
+    def rows_moved(self, key: Key) -> None:
+        """Kubernetes wrote the status of one of an app's CronJobs: due when that may be shown."""
+        tenant = self._tenants.get(key)
+        if tenant is not None:
+            self._queue.add(key, max(FIRST_ROWS_SECONDS, tenant.pause(self._now().monotonic)))
+
+    async def put_right(self, app: App, results: Sequence[Done]) -> None:
+        """Single CronJobs were put right without a walk: say so."""
+        await self._teller.put_right(app, results)
 
     def saw_cron_job(self, body: KubeObject, *, deleted: bool) -> None:
-        """A CronJob with our label changed: due at once when somebody else did it, soon when only its runs moved."""
+        """A CronJob with our label changed or went."""
         self.runs.saw_cron_job(body, deleted=deleted)
-        for key in self._owners_of(body):
-            self._saw_change(key, self._tenants[key], body, deleted=deleted)
-
-    def _saw_change(self, key: Key, tenant: Tenant, body: KubeObject, *, deleted: bool) -> None:
-        known = tenant.memory.pairs.get(body["metadata"]["name"])
-        ours = (
-            known is not None
-            and known.uid == body["metadata"]["uid"]
-            and known.live == spec_hash(body["spec"])
-            and known.metadata == fingerprint(body)
-        )
-        if deleted or not ours:
-            self._queue.add(key)
-        elif (body.get("status") or {}) != known.status:  # type: ignore[union-attr]  # ours implies known
-            self._queue.add(key, max(FIRST_ROWS_SECONDS, self._pause(tenant)))
-
-    def _owners_of(self, body: KubeObject) -> set[Key]:
-        """The CronixApps that must look at a CronJob: those it names, and the one whose it is all the same."""
-        meta = body["metadata"]
-        namespace = meta["namespace"]
-        owners = meta.get("ownerReferences") or []
-        named = {(namespace, str(o.get("name"))) for o in owners if str(o.get("apiVersion")).startswith(f"{GROUP}/")}
-        if len(owners) != 1 or not named & self._tenants.keys():
-            # Taken away or falsified: whoever has this object among the last writes is its owner.
-            named |= {k for k, t in self._tenants.items() if k[0] == namespace and meta["name"] in t.memory.pairs}
-        marked = {(meta.get(part) or {}).get(naming.OWNER_UID) for part in ("labels", "annotations")} - {None}
-        if marked - {owner.get("uid") for owner in owners}:
-            named |= {k for k, t in self._tenants.items() if k[0] == namespace and t.body["metadata"]["uid"] in marked}
-        return named & self._tenants.keys()
+        for key in owners_of(body, self._tenants):
+            if deleted:
+                self._queue.add(key)
+            else:
+                self._touch_ups.saw(key, self._tenants[key], body)
 
     async def _beat(self) -> None:
         while True:
@@ -253,18 +226,26 @@ class Controller:
         try:
             app = with_defaults(parse_app(tenant.body), self._ports.limits)
         except Stalled as exc:
-            await self._refuse(key, tenant, exc, self._now())
+            await self._teller.refuse(key, tenant, exc)
             return exc.reason
         asked = await self._ask(app, tenant.memory)
-        async with self._seats.walking(tenant.memory):
+        async with self._seats.walking(tenant.memory), self._touch_ups.alone(key, tenant):
             answer, outcome, memory = await self._walk(app, tenant.memory, asked)
             tenant.memory = after_attempt(app, memory, answer, self._now(), self._jitter())
-            result: str | None = None
-            if self._tenants.get(key) is tenant:
-                result = await self._tell(app, tenant, outcome, key_news(memory.rotation, tenant.memory.rotation))
-        if self._tenants.get(key) is tenant:
-            self._queue.add(key, self._next_look(app, tenant, outcome, answer))
-        return result
+            if self._tenants.get(key) is not tenant:
+                return None
+            told = await self._teller.walked(app, tenant, outcome, key_news(memory.rotation, tenant.memory.rotation))
+        if self._tenants.get(key) is not tenant:
+            return None
+        if told is None:
+            # Gone, and no watch said so (kopf tells no deletion that fell into a gap of the watch): without this the
+            # next walk would make CronJobs for an owner that is dead.
+            self._drop(key)
+            return None
+        if told.again_seconds is not None:
+            self._queue.add(key, told.again_seconds)
+        self._queue.add(key, self._next_look(app, tenant, outcome, answer))
+        return told.reason
 
     async def _ask(self, app: App, memory: Memory) -> Answer | ReconcileError:
         if not asks(app, memory, self._now()):
@@ -298,73 +279,6 @@ class Controller:
         elif not answer.asked or outcome is not answer.fault:
             waits.append(self._backoff(app.key))  # the API server refused a step, not the source
         return max(0.1, min(waits))
-
-    async def _tell(
-        self, app: App, tenant: Tenant, outcome: Outcome | ReconcileError, news: list[Announcement]
-    ) -> str | None:
-        now = self._now()
-        outcome = self.runs.walked(app.subject, outcome, tenant.status)
-        status = summarize(app, tenant.memory, outcome, tenant.status, now.utc, self.runs.logs(app.subject))
-        tell_walk(self._metrics, app, tenant.memory, outcome, {**tenant.status, **status}, now.utc)
-        patch = patch_for(status, tenant.status)
-        if patch is not None and self._pause(tenant) > 0 and may_wait(patch["status"], tenant.status):
-            self._queue.add(app.key, self._pause(tenant))
-        elif not await self._write_down(app.subject, patch):
-            # Gone, and no watch said so (kopf tells no deletion that fell into a gap of the watch): without this the
-            # next walk would make CronJobs for an owner that is dead.
-            self._drop(app.key)
-            return None
-        elif patch is not None:
-            # Only what was really written is remembered: a refused write is tried again by the next walk.
-            tenant.status = {**{k: v for k, v in tenant.status.items() if k not in patch["status"]}, **status}
-            tenant.written_monotonic = now.monotonic
-        for event in (*announce(outcome), *news):
-            logger.log(
-                logging.INFO if event.type == "Normal" else logging.WARNING,
-                event.message,
-                extra={"namespace": app.namespace, "app": app.name, "reason": event.reason},
-            )
-            await self._events.post(app.subject, event, now.utc, lambda: self._now().monotonic)
-        return str(status["conditions"][0]["reason"])
-
-    async def _write_down(self, subject: Subject, patch: Mapping[str, Any] | None) -> bool:
-        """Write a status that was just made, if there is something new in it; False when the CronixApp is gone.
-
-        If the process dies before the answer, the next one reads what the server has: the runs with their mark and
-        their number, or neither.
-        """
-        runs = self.runs.unmarked(subject)
-        if patch is not None and not await self._status.patch_status(subject.namespace, subject.name, patch):
-            return False
-        self.runs.marked(subject, runs)
-        return True
-
-    async def _refuse(self, key: Key, tenant: Tenant, fault: Stalled, now: Now) -> None:
-        """An unreadable spec: say so; nothing else can be done until it is edited."""
-        generation, logs = tenant.body["metadata"].get("generation", 0), self.runs.logs(tenant.subject)
-        status = refused(generation, fault, tenant.status, now.utc, logs)
-        self._metrics.set_app(key, status_samples(key, status))
-        patch = patch_for(status, tenant.status)
-        if await self._write_down(tenant.subject, patch) and patch is not None:
-            tenant.status = {**tenant.status, **patch["status"]}
-            tenant.written_monotonic = now.monotonic
-
-    async def _write_down_runs(self, key: Key, tenant: Tenant) -> None:
-        """The last write of this process: a run that was counted but not marked would be counted again by the next."""
-        patch = patch_for(as_they_stood(tenant.status, self.runs.logs(tenant.subject)), tenant.status)
-        try:
-            async with asyncio.timeout(LAST_WRITE_SECONDS):
-                await self._write_down(tenant.subject, patch)
-        except (ReconcileError, TimeoutError):
-            logger.warning("runs not written down", extra={"namespace": key[0], "app": key[1]})
-
-
-def _asks(body: Mapping[str, Any]) -> tuple[object, ...]:
-    """What a person can change on a CronixApp that asks for a walk: the spec (by generation) and our annotations."""
-    meta = body["metadata"]
-    annotations = meta.get("annotations") or {}
-    ours = tuple(sorted((k, v) for k, v in annotations.items() if k.startswith(_READ_ANNOTATIONS)))
-    return (meta["uid"], meta.get("generation"), ours)
 
 
 def _failure(app: App, exc: Exception) -> ReconcileError:

@@ -26,4 +26,4 @@ def tell_walk(
     metrics.set_app(app.key, app_samples(app, memory, status))
     if isinstance(outcome, Outcome):
         metrics.set_jobs(app.key, job_samples(app, outcome, now))
-        metrics.wrote(app.key, *corrected_and_pruned(outcome))
+        metrics.wrote(app.key, *corrected_and_pruned(outcome.done))

@@ -27,12 +27,13 @@ from cronix_operator.core.model import (
     ServiceSource,
 )
 from cronix_operator.core.outcome import Outcome, conclude, remember
-from cronix_operator.core.plan import Ground, Redecide, absent_names, diff, owned_by
+from cronix_operator.core.plan import Ground, Redecide, absent_names, decide, diff, owned_by
 from cronix_operator.core.prune import judge, note_absent
 from cronix_operator.core.render import render
 from cronix_operator.core.restore import restore
 from cronix_operator.core.rotation import Rotation, preferred
 from cronix_operator.core.settle import Answer, accept, asks, rotation_after, settle
+from cronix_operator.core.touchup import Seen, after_repair, only, repair
 from cronix_operator.probe import Chance, KeyPort, SourcePort, look
 
 
@@ -132,3 +133,19 @@ async def reconcile(app: App, memory: Memory, answer: Answer, now: Now, ports: P
     outcome = conclude(app, memory, settled, desired, verdict, plan, results)
     after = remember(dataclasses.replace(memory, absences=absences), settled, plan, results, now)
     return outcome, after
+
+
+async def mend(app: App, memory: Memory, what: Seen, now: Now, ports: Ports) -> tuple[list[Done], Memory] | None:
+    """The corridor for one CronJob that somebody else changed: render, diff, execute. None: it takes a whole walk."""
+    part = only(app, memory, what.name)
+    if part is None or memory.good is None:
+        return None
+    keys = preferred(memory.rotation)
+    desired = render(app, part, memory.good.endpoint, ports.limits, ports.time_zones, keys)
+    ground = Ground(memory.pairs, memory.repairs, now.utc, now.monotonic)
+    step = repair(app, desired, what, ground)
+    if step is None:
+        return None
+    results = await ports.cluster.execute(app, step, functools.partial(decide, app, ground=ground))
+    after = after_repair(memory, results, now)
+    return None if after is None else (results, after)

@@ -33,7 +33,9 @@ def edited(world: World, change: Callable[[dict[str, Any]], object]) -> dict[str
 
 
 def is_due(world: World) -> bool:
-    return (NAMESPACE, "billing") in world.controller._queue._due
+    """A walk or a touch-up is due."""
+    queues = (world.controller._queue, world.controller._touch_ups._queue)
+    return any((NAMESPACE, "billing") in queue._due for queue in queues)
 
 
 def falsified(**owner: Any) -> Callable[[dict[str, Any]], object]:
@@ -68,7 +70,8 @@ async def test_a_falsified_owner_is_a_conflict_until_garbage_collection_took_the
     live = edited(world, falsified(controller=True))
     await world.walk()
     assert world.status()["invalidJobs"][0]["reason"] == "NameConflict"
-    world.controller._queue.forget((NAMESPACE, "billing"))
+    for queue in (world.controller._queue, world.controller._touch_ups._queue):
+        queue.forget((NAMESPACE, "billing"))
 
     del world.api.objects[KEY]
     world.controller.saw_cron_job(live, deleted=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 from cronix_operator.core.errors import ReconcileError
+from cronix_operator.core.model import Done
 from cronix_operator.core.outcome import Outcome
 
 MAX_EVENTS = 10
@@ -29,7 +31,7 @@ def announce(outcome: Outcome | ReconcileError) -> list[Announcement]:
     """The Events of one walk, at most ten: what was written and why, what was refused, what waits for a person."""
     if isinstance(outcome, ReconcileError):
         return [Announcement("Warning", outcome.reason, outcome.message)]
-    events = _applied(outcome) + _rolled(outcome) + _repairs(outcome)
+    events = _applied(outcome) + _rolled(outcome) + repaired(outcome.done)
     if outcome.source_fault is not None:
         events.append(Announcement("Warning", outcome.source_fault.reason, outcome.source_fault.message))
     for fault in (*outcome.faults, *outcome.refused):
@@ -67,9 +69,10 @@ def _rolled(outcome: Outcome) -> list[Announcement]:
     return [Announcement("Normal", "SignerRolled", text)]
 
 
-def _repairs(outcome: Outcome) -> list[Announcement]:
+def repaired(results: Sequence[Done]) -> list[Announcement]:
+    """The Events of what others had changed and was put back."""
     events = []
-    for done in outcome.done:
+    for done in results:
         if done.fault is not None or done.change.reason != "Drifted":
             continue
         fields = ", ".join(done.change.fields)

@@ -106,19 +106,27 @@ def remember(memory: Memory, settled: Settled, plan: Plan, results: Sequence[Don
     kept |= {want.name for want, _ in plan.rolling}
     pairs = {name: known for name, known in memory.pairs.items() if name in kept}
     pairs |= {want.name: _known(want, live) for want, live in plan.unchanged}
+    pairs |= known_after(results)
+    return dataclasses.replace(memory, good=settled.good, pairs=pairs, repairs=recent_repairs(memory, results, now))
+
+
+def known_after(results: Sequence[Done]) -> dict[str, Known]:
+    """The pair of each write that was made."""
+    written = [(done.change.desired, done.live) for done in results if done.fault is None]
+    return {want.name: _known(want, live) for want, live in written if want is not None and live is not None}
+
+
+def recent_repairs(memory: Memory, results: Sequence[Done], now: Now) -> dict[str, tuple[float, ...]]:
+    """When each CronJob was repaired, these results included; what is older than the window is forgotten."""
     repairs = {
         name: recent
         for name, times in memory.repairs.items()
         if (recent := tuple(t for t in times if now.monotonic - t < CONTESTED_WINDOW_SECONDS))
     }
     for done in results:
-        want = done.change.desired
-        if want is None or done.live is None or done.fault is not None:
-            continue
-        pairs[want.name] = _known(want, done.live)
-        if done.change.reason == "Drifted":
-            repairs[want.name] = (*repairs.get(want.name, ()), now.monotonic)
-    return dataclasses.replace(memory, good=settled.good, pairs=pairs, repairs=repairs)
+        if done.change.reason == "Drifted" and done.live is not None and done.fault is None:
+            repairs[done.change.name] = (*repairs.get(done.change.name, ()), now.monotonic)
+    return repairs
 
 
 def _known(want: DesiredCronJob, live: KubeObject) -> Known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import pairwise
@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cronix_operator.core.memory import Memory
-from cronix_operator.core.model import App, DesiredCronJob, KubeObject
+from cronix_operator.core.model import App, DesiredCronJob, Done, KubeObject
 from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.runlog import Log
 from cronix_operator.core.status import next_run
@@ -127,9 +127,9 @@ def log_samples(labels: tuple[str, str, str, str], log: Log) -> Iterator[Sample]
             yield Sample(f"cronix_job_{word}_timestamp_seconds", labels, moment.timestamp())
 
 
-def corrected_and_pruned(outcome: Outcome) -> tuple[int, int]:
-    """How many foreign changes one walk put right, and how many CronJobs it removed."""
-    done = [result for result in outcome.done if result.fault is None]
+def corrected_and_pruned(results: Sequence[Done]) -> tuple[int, int]:
+    """How many foreign changes were put right by these writes, and how many CronJobs removed."""
+    done = [result for result in results if result.fault is None]
     drift = sum(result.change.reason == "Drifted" and not result.mutated for result in done)
     return drift, sum(result.change.verb == "delete" for result in done)
 
