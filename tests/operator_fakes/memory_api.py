@@ -88,11 +88,11 @@ class MemoryApi:
         self.requests.append(("LIST", path))
         found = _PATH.fullmatch(path)
         assert found is not None, path
-        wanted = [term.split("=") for term in str(query.get("labelSelector", "")).split(",") if term]
+        terms = [term.partition("=") for term in str(query.get("labelSelector", "")).split(",") if term]
         for (plural, namespace, _), body in list(self.objects.items()):
             labels = body["metadata"].get("labels") or {}
             if (plural, namespace) == (found["plural"], found["namespace"]) and all(
-                labels.get(k) == v for k, v in wanted
+                (labels.get(k.rstrip("!")) == v) is not k.endswith("!") for k, _, v in terms
             ):
                 yield _copy(body)
 
