@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cronix_operator.core.refusal import explain
+from cronix_operator.core.server_refusals import explain
 
 NAME = 'cronjobs.batch "cronix-shop-a-0" is forbidden: '
 ACCOUNT = 'User "system:serviceaccount:cronix-system:cronix" cannot create resource "cronjobs" in API group "batch"'

@@ -13,8 +13,8 @@ from cronix_operator.core.errors import Waiting
 from cronix_operator.core.model import App, Change, Done, Hold, JobFault, KubeObject, Plan
 from cronix_operator.core.moments import timestamp
 from cronix_operator.core.plan import Redecide, job_of, merged_body, removal
-from cronix_operator.core.refusal import explain
 from cronix_operator.core.render import spec_hash
+from cronix_operator.core.server_refusals import explain
 from cronix_operator.edges.api import ApiServer, Reply
 
 MERGE_PATCH = "application/merge-patch+json"

@@ -20,7 +20,7 @@ from cronix_operator.core.app import MANIFEST_PATH
 from cronix_operator.core.conditional import is_same, usable_etag
 from cronix_operator.core.errors import Stalled, Waiting
 from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial
-from cronix_operator.core.refusals import answered, printable, unreachable
+from cronix_operator.core.source_refusals import answered, printable, unreachable
 from cronix_operator.core.targets import (
     Address,
     is_cluster_name,
