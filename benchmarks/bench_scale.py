@@ -99,7 +99,7 @@ async def main() -> int:
 
 
 def _memory(operator: Operator, when: str) -> dict[str, Any]:
-    row = {"what": f"memory {when}, MiB resident (bare: highest so far)", "operator": operator.memory()}
+    row = {"what": f"memory {when}, MiB (bare: its peak)", "operator": operator.memory()}
     return {**row, "bare": operator.memory("VmHWM"), "ratio": operator.memory() / MAX_MEMORY_MIB, "accept": 1.0}
 
 
