@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from e2e.cli_calls import ROOT, plugin_folder
+from e2e.cli_calls import ROOT, has_line, plugin_folder
 from e2e.e2e_helpers import console_steps
 
 PAGES = {"cli.md": "cli", "pager.md": "night"}  # page -> its namespace
 
 
-def _has(told: str, expected: str) -> bool:
-    """Whether one line has all parts of `expected` between its …, in this order; blanks are alike."""
-    parts = [" ".join(part.split()) for part in expected.split("…")]
-    pattern = re.compile(".*?".join(map(re.escape, parts)))
-    return any(pattern.search(" ".join(line.split())) for line in told.splitlines())
-
-
 def test_the_comparison_can_fail() -> None:
     """Order counts, and so does every part."""
-    assert _has("a  1m b\nc", "a … b")
-    assert not _has("b 1m a", "a … b")
-    assert not _has("a 1m\nb", "a … b")
+    assert has_line("a  1m b\nc", "a … b")
+    assert not has_line("b 1m a", "a … b")
+    assert not has_line("a 1m\nb", "a … b")
 
 
 @pytest.mark.usefixtures("operator")
@@ -51,4 +43,4 @@ def test_a_page_about_kubectl_cronix_is_true(
         told = done.stdout + done.stderr
         assert done.returncode == 0, f"$ {command}\n{told}"
         for line in expected:
-            assert _has(told, line), f"$ {command}\nsaid:\n{told}\nthe page says: {line}"
+            assert has_line(told, line), f"$ {command}\nsaid:\n{told}\nthe page says: {line}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from cronix_operator.core.runs import ADVICE
+from e2e.cli_calls import WIDTHS, Program, has_line
 from e2e.conftest import Kubectl
 from e2e.e2e_helpers import Place, Puppet, cronix_app, manifest, wait_until
 from e2e.prometheus_helpers import run_counts
@@ -47,10 +48,42 @@ def event_of(place: Place, reason: str, job_name: str) -> str:
     return wait_until(lambda: place.events(reason), PATIENCE_SECONDS, f"an Event {reason}")[0]
 
 
-def test_each_end_of_a_run_is_told_as_it_was(place: Place, puppet: Puppet, kubectl: Kubectl) -> None:
+# What `kubectl cronix` says about these runs at both widths; … stands for what differs. Cut cells end in …, too.
+SCREENS = {
+    "status": (
+        "shop  Ready  5 CronJobs",
+        "─ good/0  0 0 1 1 * … ✓ … ago  200 in",
+        "─ rejected/0  0 0 1 1 * … ✗ … ago  AppRejected",
+        "─ exhausted/0  0 0 1 1 * … ✗ … ago  RetriesExh",
+        "─ slow/0  0 0 1 1 * … ✗ … ago  DeadlineEx",
+        "─ imageless/0  0 0 1 1 * … ✗ … ago  NeverStart",
+    ),
+    "history": (
+        "SCHEDULED … TOOK … HTTP  OUTCOME … JOB … RUN",
+        "by hand … 200  Succeeded  shop/good/0",
+        "by hand … 404  AppRejected  shop/rejec",
+        "by hand … 503  RetriesExhausted  shop/exhau",
+        "by hand … DeadlineExceeded  shop/slow/0",
+        "by hand … NeverStarted  shop/image",
+    ),
+    "history --failed --count 1": ("by hand …",),
+    "next --count 2": ("TIME … IN … JOB … SCHEDULE", "-01-01 00:00 UTC … shop/"),
+    "timeline": ("shop/good/0", "shop/imageless/0"),
+    "verify shop": (
+        "✓ key",
+        "✓ other keys  the app refuses a key that it does not know",
+        '✓ manifest  app "shop", 5 jobs',
+    ),
+    "plan shop": ("no change, 5 in step",),
+    "doctor": ("✓ CRD  cronixapps.cronix.dev", "✓ operator", "· app shop  shop/rejected/0: AppRejected"),
+}
+
+
+def test_each_end_of_a_run_is_told_as_it_was(place: Place, puppet: Puppet, kubectl: Kubectl, kubeconfig: Path) -> None:
     """Success, 4xx, retries exhausted, the Job's deadline, no image: one CronixApp, all at once, started by hand.
 
-    C5: what the app answers is quoted without what looks like a credential, and nowhere stands the key.
+    `kubectl cronix` tells the same on a terminal of 80 and of 160 columns. C5: what the app answers is quoted without
+    what looks like a credential, and nowhere stands the key.
     """
     puppet.manage(
         answers={
@@ -116,6 +149,20 @@ def test_each_end_of_a_run_is_told_as_it_was(place: Place, puppet: Puppet, kubec
     for secret in (puppet.key, "hunter2", "abcdefgh12345678", "v1="):
         assert secret not in everything
     assert not [event for event in place.items("events") if event["reason"] == "Succeeded"]
+    cronix = Program(kubeconfig, place.namespace)
+    screens_say(cronix, SCREENS)
+    assert json.loads(cronix("logs", "shop/exhausted").out.splitlines()[-1])["msg"] == "trigger: retries exhausted"
+
+
+def screens_say(cronix: Program, screens: Mapping[str, Sequence[str]]) -> None:
+    """Fail with the screens that do not say what they should, at one of the widths."""
+    wrong = []
+    for command, expected in screens.items():
+        for columns in WIDTHS:
+            shown = cronix.on_screen(*command.split(), columns=columns)
+            if missing := [line for line in expected if not has_line(shown, line)]:
+                wrong.append(f"$ kubectl cronix {command}   ({columns} columns)\n{shown}\nlacks {missing}")
+    assert wrong == [], "\n\n".join(wrong)
 
 
 def test_a_job_that_fails_and_recovers_says_so_once_each(place: Place, puppet: Puppet) -> None:
@@ -139,7 +186,7 @@ def test_a_job_that_fails_and_recovers_says_so_once_each(place: Place, puppet: P
 
 
 def test_a_run_without_a_key_sends_nothing_and_says_which_secret(
-    place: Place, puppet: Puppet, kubectl: Kubectl
+    place: Place, puppet: Puppet, kubectl: Kubectl, kubeconfig: Path
 ) -> None:
     """Nothing is fired unsigned (promise 6), and it is told why nothing was fired."""
     document = manifest("shop", quick("sync"))
@@ -150,10 +197,18 @@ def test_a_run_without_a_key_sends_nothing_and_says_which_secret(
     assert "create the Secret" in text
     wait_until(lambda: last(place, "shop", "sync").get("outcome") == "NoKey", PATIENCE_SECONDS, "the row")
     assert puppet.triggers("sync") == []
+    told = {
+        "status": ("─ sync/0 … ✗ … ago … NoKey",),
+        "history": ("by hand … NoKey … shop/sync/0",),
+        "doctor": ("app shop … NoKey",),
+    }
+    screens_say(Program(kubeconfig, place.namespace), told)
     assert run_counts(kubectl, place.namespace) == {("sync", "NoKey"): 1}
 
 
-def test_a_run_that_the_next_slot_replaces_is_superseded(place: Place, puppet: Puppet, kubectl: Kubectl) -> None:
+def test_a_run_that_the_next_slot_replaces_is_superseded(
+    place: Place, puppet: Puppet, kubectl: Kubectl, kubeconfig: Path
+) -> None:
     """Kubernetes deletes such a Job and keeps no trace of it. And the slot's own id and time stand in the row."""
     puppet.manage(answers={"long": {"seconds": 200}})
     puppet.serve(
@@ -178,3 +233,5 @@ def test_a_run_that_the_next_slot_replaces_is_superseded(place: Place, puppet: P
     headers = [trigger["headers"] for trigger in puppet.triggers("tick")]
     assert tick["runID"] in [header["X-Cron-Run-Id"] for header in headers]
     assert tick["slot"].endswith(":00Z")
+    screens = {"history": (" UTC … Superseded … shop/long/0", " UTC … 200  Succeeded … shop/tick/0")}
+    screens_say(Program(kubeconfig, place.namespace), screens)
