@@ -259,4 +259,5 @@ def _configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.client_timeout = 300
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 30
-    settings.process.ultimate_exiting_timeout = 25
+    # It would kill the process in the middle of the stretch after one that broke; the kubelet's grace ends a long stop.
+    settings.process.ultimate_exiting_timeout = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,13 +18,11 @@ from e2e.conftest import kubectl, namespace
 from e2e.e2e_helpers import Kubectl, Place
 from faults.bare_server import BareServer
 from faults.fault_proxy import FaultProxy
-from faults.faults_helpers import WHOLE, Figures, Operator, Stage
+from faults.faults_helpers import ACCOUNT, HOME, WHOLE, Figures, MakeStage, Operator, Stage
 from faults.faults_table import collected, keep_round, table
 
 __all__ = ["kubectl", "namespace"]
 
-HOME = "cronix-system"
-ACCOUNT = "cx-cronix-operator"
 CRD = "cronixapps.cronix.dev"
 RIGHTS = {"CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 
@@ -88,26 +87,44 @@ def figures(request: pytest.FixtureRequest) -> Figures:
 
 
 @pytest.fixture
-def stage(
+def stages(
     token: str,
     kubectl: Kubectl,
     namespace: str,
     kubeconfig: Path,
     proxy: FaultProxy,
     audit: Callable[[], AuditMark],
-) -> Iterator[Stage]:
-    """A stage with its operator, which watches this namespace alone, running and everything in step."""
+) -> Iterator[MakeStage]:
+    """A function that gives a stage with its operator running and everything in step."""
     with tempfile.TemporaryDirectory() as folder:
         proxy.reset()
-        operator = Operator(f"http://127.0.0.1:{proxy.port}", token, Path(folder), CRONIX_WATCH_NAMESPACES=namespace)
-        found = Stage(Place(kubectl, namespace), Bulk(kubeconfig), operator, proxy, audit)
-        try:
+        operators: list[Operator] = []
+
+        def make(*, everywhere: bool = False, program: str = "", **env: str) -> Stage:
+            watched = "" if everywhere else namespace
+            name = f"operator-{len(operators)}"
+            server = f"http://127.0.0.1:{proxy.port}"
+            operator = Operator(server, token, Path(folder), name=name, CRONIX_WATCH_NAMESPACES=watched, **env)
+            if program:
+                operator.command = [sys.executable, program]
+            operators.append(operator)
+            found = Stage(Place(kubectl, namespace), Bulk(kubeconfig), operator, proxy, audit)
             operator.start()
             found.wait_in_step()
-            yield found
+            return found
+
+        try:
+            yield make
         finally:
             proxy.reset()
-            operator.kill()
+            for operator in operators:
+                operator.kill()
+
+
+@pytest.fixture
+def stage(stages: MakeStage) -> Stage:
+    """A stage whose operator watches this namespace alone."""
+    return stages()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -12,11 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from cronix_cluster.audit import AuditMark
+from cronix_operator.core.errors import ReconcileError
 from e2e.bulk import MERGE_PATCH, Bulk, Call, accepted, cron_jobs, cronix_apps
 from e2e.e2e_helpers import Place, cronix_app, job, manifest, wait_until
 from faults.bare_server import free_port
@@ -24,6 +25,9 @@ from faults.fault_proxy import FaultProxy
 
 ROOT = Path(__file__).parents[2]
 WHOLE = os.environ.get("CRONIX_FAULTS") == "whole"
+HOME = "cronix-system"
+ACCOUNT = "cx-cronix-operator"
+USER = f"system:serviceaccount:{HOME}:{ACCOUNT}"
 # What an operator at work on one small app asks at most, and far below what would trouble an API server.
 REQUESTS_PER_SECOND = 30
 
@@ -154,7 +158,10 @@ class Stage:
 
     def is_in_step(self) -> bool:
         """The CronJobs are those of the manifest, with its schedules, and the status says so."""
-        schedules = {name: body["spec"]["schedule"] for name, body in self.live().items()}
+        try:
+            schedules = {name: body["spec"]["schedule"] for name, body in self.live().items()}
+        except ReconcileError:  # the server does not answer yet
+            return False
         if schedules != {f"cronix-shop-{name}-0": schedule for name, schedule in self.jobs().items()}:
             return False
         app = self.bulk.one(Call("GET", cronix_apps(self.place.namespace, "shop"))).body
@@ -189,3 +196,19 @@ class Stage:
         deleted = {name: count for (verb, name), count in done.items() if verb == "delete"}
         assert created == dict.fromkeys(after.keys() - before.uids.keys(), 1)
         assert deleted == dict.fromkeys(before.uids.keys() - after.keys(), 1)
+
+    def drift(self) -> None:
+        """Somebody suspends the job that stays."""
+        path = cron_jobs(self.place.namespace, "cronix-shop-stays-0")
+        accepted([self.bulk.one(Call("PATCH", path, {"spec": {"suspend": True}}, MERGE_PATCH))])
+
+    def wait_repaired(self) -> None:
+        """Until nobody would see that it was suspended."""
+        wait_until(lambda: not self.live()["cronix-shop-stays-0"]["spec"]["suspend"], 60, "the drift is repaired")
+
+
+class MakeStage(Protocol):
+    """Gives a stage whose operator runs; another one in the same namespace brings a second operator."""
+
+    def __call__(self, *, everywhere: bool = False, program: str = "", **env: str) -> Stage:
+        """`everywhere`: it watches the whole cluster. `program`: the file to run instead of the operator itself."""
