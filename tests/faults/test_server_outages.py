@@ -11,7 +11,7 @@ from faults.bare_server import BareServer
 from faults.faults_helpers import REQUESTS_PER_SECOND, WHOLE, Figures, Stage
 
 DOWN_SECONDS = 10
-FROZEN_SECONDS = 30 if WHOLE else 10
+FROZEN_SECONDS = 30 if WHOLE else 5
 
 
 @pytest.mark.timeout(300)

@@ -9,7 +9,7 @@ import pytest
 
 from e2e.e2e_helpers import Kubectl, Place, cronix_app, job, manifest, wait_until
 from faults.fault_proxy import Fault, Seen
-from faults.faults_helpers import USER, Figures, MakeStage, Stage
+from faults.faults_helpers import REQUESTS_PER_SECOND, USER, Figures, MakeStage, Stage
 
 CRD = "cronixapps.cronix.dev"
 JOBS = 40
@@ -48,7 +48,7 @@ def test_a_namespace_deleted_in_the_middle_of_a_walk(stages: MakeStage, kubectl:
     stage.wait_in_step()
     time.sleep(5)
     asked = _about(stage, doomed)
-    assert asked <= 6 * JOBS
+    assert asked <= 3 * JOBS + REQUESTS_PER_SECOND * seconds
     time.sleep(5)
     assert _about(stage, doomed) == asked, "it rests"
     assert stage.operator.is_alive

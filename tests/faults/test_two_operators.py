@@ -24,6 +24,7 @@ def _assert_quiet(stage: Stage) -> None:
     assert before.mark.writes(user=USER, namespace=stage.place.namespace) == []
 
 
+@pytest.mark.skipif(not WHOLE, reason="takes a minute: `make test-faults` has it")
 @pytest.mark.timeout(400)
 def test_two_at_once_come_to_the_same_end_and_rest(stages: MakeStage, figures: Figures) -> None:
     """K6: nothing made twice, nothing deleted twice, each object written at most once by each, and then silence.
