@@ -87,7 +87,7 @@ def test_a_job_that_is_suspended_stays_so_and_is_told_before_a_run(place: Place,
     assert cronix("suspend", "shop/nightly").code == 0
     assert (held("nightly"), held("report")) == (True, False)
     place.kubectl("patch", "cronjob", "cronix-shop-nightly-0", "-p", '{"spec":{"suspend":false}}')
-    wait_until(lambda: held("nightly"), 10, "the repair")
+    wait_until(lambda: held("nightly"), 60, "the repair")
     assert cronix("reconcile", "shop", "--wait").code == 0
     assert held("nightly")
     refused = cronix("run", "shop/nightly")
@@ -106,13 +106,14 @@ def test_forbid_with_a_run_under_way_is_told_before_anything_is_created(
     place: Place, shop: Puppet, cronix: Program
 ) -> None:
     """The second would be one that the policy does not want."""
-    shop.manage(trigger_seconds=15)
+    shop.manage(held=["nightly"])
     first = cronix("run", "shop/nightly", "-o", "name")
     assert first.code == 0, first.err
     wait_until(lambda: shop.triggers("nightly"), 60, "the run is under way")
     second = cronix("run", "shop/nightly")
     assert (second.code, "its policy is Forbid" in second.err) == (73, True), second.err
     assert [f"job.batch/{body['metadata']['name']}" for body in place.items("jobs")] == [first.out.strip()]
+    shop.manage(held=[])
     followed = cronix("logs", "shop/nightly", "-f")
     assert json.loads(followed.out.splitlines()[-1])["msg"] == "trigger: success"
 

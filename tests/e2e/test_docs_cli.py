@@ -32,7 +32,7 @@ def test_a_page_about_kubectl_cronix_is_true(
     shutil.copy(kubeconfig, own)
     env = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
     env |= plugin_folder(tmp_path, own) | {"EXAMPLE_IMAGE": images["cronix-example"]}
-    clean = ["kubectl", "delete", "namespace", PAGES[name], "--ignore-not-found", "--timeout=60s"]
+    clean = ["kubectl", "delete", "namespace", PAGES[name], "--ignore-not-found", "--timeout=180s"]
     subprocess.run(clean, env=env, check=True)
     steps = console_steps(ROOT / "docs" / name)
     assert len(steps) > 20

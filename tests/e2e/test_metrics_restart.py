@@ -51,7 +51,7 @@ def test_a_run_is_counted_once_whatever_the_operator_was_doing(kubectl: Kubectl,
     run_by_hand(place)
     puppet.manage(trigger_status=404)
     run_by_hand(place)
-    before = wait_until(lambda: _full(counted(kubectl, place), 2), 30, "the two runs are counted")
+    before = wait_until(lambda: _full(counted(kubectl, place), 2), 90, "the two runs are counted")
     assert before == {"Succeeded": 1, "AppRejected": 1}
 
     scale(kubectl, 0)
@@ -62,11 +62,11 @@ def test_a_run_is_counted_once_whatever_the_operator_was_doing(kubectl: Kubectl,
     finally:
         scale(kubectl, 1)
 
-    after = wait_until(lambda: _full(counted(kubectl, place), 4), 30, "what ended meanwhile is counted")
+    after = wait_until(lambda: _full(counted(kubectl, place), 4), 90, "what ended meanwhile is counted")
     place.reconcile_now("billing")
     place.wait_ready("billing")
     run_by_hand(place)
-    last = wait_until(lambda: _full(counted(kubectl, place), 5), 30, "and so is the next one")
+    last = wait_until(lambda: _full(counted(kubectl, place), 5), 90, "and so is the next one")
     assert after == {"Succeeded": 2, "AppRejected": 2}
     assert last == {"Succeeded": 3, "AppRejected": 2}
 

@@ -114,7 +114,7 @@ def test_a_panel_of_the_dashboard_shows_something(server: Server, site: Place, e
     filled = expression.replace("$namespace", site.namespace).replace("$name", "billing|none")
     filled = filled.replace("$__rate_interval", "1m").replace("$__range", "1h")
     assert "$" not in filled
-    wait_until(lambda: server.query(filled), 30, f"data for {filled}")
+    wait_until(lambda: server.query(filled), 90, f"data for {filled}")
 
 
 def test_the_dashboard_can_be_drawn_without_grafana(server: Server, site: Place) -> None:
@@ -155,7 +155,7 @@ def test_prometheus_evaluates_every_rule_of_the_chart(server: Server, chart: Hel
         assert not [rule for rule in rules if rule.get("lastError")]
         return sorted(rule["name"] for rule in rules if rule["health"] == "ok") == sorted(names)
 
-    wait_until(healthy, 30, "every rule was evaluated")
+    wait_until(healthy, 90, "every rule was evaluated")
 
 
 def test_the_series_of_an_app_go_with_it(kubectl: Kubectl, site: Place) -> None:
@@ -171,4 +171,4 @@ def test_the_series_of_an_app_go_with_it(kubectl: Kubectl, site: Place) -> None:
         text = scraped(kubectl)
         return own not in text and other not in text
 
-    wait_until(gone, 30, "its series are gone")
+    wait_until(gone, 90, "its series are gone")

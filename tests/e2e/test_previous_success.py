@@ -73,8 +73,14 @@ def test_a_run_is_told_when_its_job_last_succeeded(place: Place, puppet: Puppet,
     paste(kubeconfig, message)
     first = end_of(place, "first")
     wait_until(lambda: times(place) == {"sync": first}, 90, "the first success is told")
-    wait_until(lambda: place.condition("shop", CONDITION) == {}, 30, "the condition is gone")
-    assert place.get("cxa", "shop")["status"]["previousSuccessConfigMap"] == "cronix-shop-previous-success"
+    wait_until(lambda: place.condition("shop", CONDITION) == {}, 90, "the condition is gone")
+
+    def named() -> bool:
+        return bool(
+            place.get("cxa", "shop")["status"].get("previousSuccessConfigMap") == "cronix-shop-previous-success"
+        )
+
+    wait_until(named, 60, "status names it")
     (owner,) = config_map(place)["metadata"]["ownerReferences"]
     assert owner["uid"] == place.get("cxa", "shop")["metadata"]["uid"]
 
@@ -93,7 +99,7 @@ def test_a_run_is_told_when_its_job_last_succeeded(place: Place, puppet: Puppet,
     wait_until(lambda: list(times(place)) == ["other"], 60, "the other's time is gone")
     place.apply(cronix_app("shop"))
     wait_until(lambda: config_map(place) == {}, 60, "switched off, it is removed")
-    wait_until(lambda: "previousSuccessConfigMap" not in place.get("cxa", "shop")["status"], 30, "status as well")
+    wait_until(lambda: "previousSuccessConfigMap" not in place.get("cxa", "shop")["status"], 90, "status as well")
     assert told(place, puppet, "other", "last") is None
 
 

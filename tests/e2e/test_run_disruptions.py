@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -100,14 +99,13 @@ def test_an_operator_that_is_killed_counts_each_run_once(
     time.sleep(15)  # what would be counted twice is counted by then
     after = row(place, "shop", "sync")
     assert (after["consecutiveFailures"], after["runCounts"]) == (20, {"AppRejected": 20})
-    served.append(wait_until(lambda: scraped(kubectl, place), 30, "the metrics"))
+    served.append(wait_until(lambda: scraped(kubectl, place), 90, "the metrics"))
     assert served == sorted(served), "a counter went back"
     assert served[-1] == 20
     writes = [e for e in mark.writes(user=OPERATOR, namespace=place.namespace) if e.subresource == "status"]
     moments = [datetime.fromisoformat(entry.received).timestamp() for entry in writes]
     # Five processes: each begins with what it finds, and the one that was told to stop ends with what it knew.
-    close = sum(later - earlier < 9 for earlier, later in pairwise(moments))
-    assert close <= 6, moments
+    assert len(moments) <= (moments[-1] - moments[0]) / 10 + 2 + 6, moments
     told = [re.findall(r"Job (run-\d+)", text)[0] for text in place.events("AppRejected")]
     assert len(told) == len(set(told))
     assert len(told) <= 10
@@ -135,16 +133,16 @@ def test_missing_image_and_a_controller_that_stands_still(
     message = place.wait_condition("shop", "True", "NeverStarted", kind="RunStuck", seconds=100)
     assert "no-such-tag" in message
     assert "ImagePull" in message
-    wait_until(lambda: place.events("NeverStarted"), 20, "an Event")
-    wait_until(lambda: column(place, "shop", "FAILING") == "1", 30, "the column")
+    wait_until(lambda: place.events("NeverStarted"), 60, "an Event")
+    wait_until(lambda: column(place, "shop", "FAILING") == "1", 90, "the column")
     assert column(place, "shop", "READY") == "True"
     assert row(place, "shop", "sync")["activeRun"]["problem"] == "NeverStarted"
 
     component("stop")
     time.sleep(70)
-    text = wait_until(lambda: place.events("SlotMissed"), 30, "the missed slot is told")[0]
+    text = wait_until(lambda: place.events("SlotMissed"), 90, "the missed slot is told")[0]
     component("start")
-    wait_until(lambda: row(place, "shop", "sync").get("missedSlots"), 30, "and counted")
+    wait_until(lambda: row(place, "shop", "sync").get("missedSlots"), 90, "and counted")
     missed = row(place, "shop", "sync")
     slot = datetime.fromisoformat(missed["lastMissedSlot"])
     served = scrape(operator_targets(kubectl, place.namespace, "blind")[0])

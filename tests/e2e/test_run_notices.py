@@ -29,7 +29,8 @@ def test_a_failure_and_its_recovery_are_posted_signed(place: Place, puppet: Pupp
     failure, recovery = notices(puppet)[0], notices(puppet)[-1]
     assert (failure["type"], failure["reason"], recovery["reason"]) == ("failure", "AppRejected", "Recovered")
     assert (failure["namespace"], failure["name"], failure["app"]) == (place.namespace, "shop", "shop")
-    assert place.events("AppRejected")[0] in failure["text"]
+    # A notice may be there before its Event.
+    assert wait_until(lambda: place.events("AppRejected"), 60, "the Event")[0] in failure["text"]
     assert place.events("NotifyFailed") == []
 
 

@@ -18,7 +18,7 @@ from e2e.told_when import told_when
 
 SECRET_ANSWER = '{"error": "no such job", "authorization": "Bearer abcdefgh12345678", "password": "hunter2"}'
 TWICE = {"max_attempts": 2, "min_seconds": 1, "max_seconds": 1}
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 90
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +133,8 @@ def test_each_end_of_a_run_is_told_as_it_was(place: Place, puppet: Puppet, kubec
         "slow": "DeadlineExceeded",
         "imageless": "NeverStarted",
     }
-    assert run_counts(kubectl, place.namespace) == {(name, run["outcome"]): 1 for name, run in seen.items()}
+    counts = {(name, run["outcome"]): 1 for name, run in seen.items()}
+    wait_until(lambda: run_counts(kubectl, place.namespace) == counts, PATIENCE_SECONDS, "the counters follow the rows")
     assert [seen[name].get("httpStatus") for name in names] == [200, 404, 503, None, None]
     assert [seen[name].get("attempts") for name in names[:3]] == [1, 1, 2]
     assert (seen["exhausted"]["runID"], "slot" in seen["exhausted"]) == (
@@ -142,8 +143,8 @@ def test_each_end_of_a_run_is_told_as_it_was(place: Place, puppet: Puppet, kubec
     )
     assert wait_until(lambda: column(place, "shop", "FAILING") == "4", PATIENCE_SECONDS, "four of five are failing")
     assert column(place, "shop", "READY") == "True"
-    assert place.condition("shop", "RunStuck") == {}
-    assert place.events("NeverStarted") != []
+    wait_until(lambda: place.condition("shop", "RunStuck") == {}, PATIENCE_SECONDS, "no run is stuck any more")
+    wait_until(lambda: place.events("NeverStarted"), PATIENCE_SECONDS, "an Event NeverStarted")
     assert "no-such-tag" in place.get("cxa", "shop")["status"]["lastFailure"]["message"]
     everything = json.dumps([place.get("cxa", "shop"), place.items("events")])
     for secret in (puppet.key, "hunter2", "abcdefgh12345678", "v1="):
@@ -181,6 +182,7 @@ def test_a_job_that_fails_and_recovers_says_so_once_each(place: Place, puppet: P
     assert "consecutiveFailures" not in after
     assert after["lastRun"]["jobName"] == "good"
     assert after["lastSuccessfulTime"] == after["lastRun"]["endTime"]
+    wait_until(lambda: place.events("RetriesExhausted"), PATIENCE_SECONDS, "an Event RetriesExhausted")
     assert len(place.events("RetriesExhausted")) == 1
     assert column(place, "shop", "LAST FAILURE") == "sync/0"
 
@@ -203,7 +205,8 @@ def test_a_run_without_a_key_sends_nothing_and_says_which_secret(
         "doctor": ("app shop … NoKey",),
     }
     screens_say(Program(kubeconfig, place.namespace), told)
-    assert run_counts(kubectl, place.namespace) == {("sync", "NoKey"): 1}
+    once = {("sync", "NoKey"): 1}
+    wait_until(lambda: run_counts(kubectl, place.namespace) == once, PATIENCE_SECONDS, "the counter follows the row")
 
 
 def test_a_run_that_the_next_slot_replaces_is_superseded(
@@ -223,13 +226,18 @@ def test_a_run_that_the_next_slot_replaces_is_superseded(
     run = wait_until(lambda: last(place, "shop", "long"), 150, "a run was replaced")
     assert run["outcome"] == "Superseded"
     assert run["runID"] == puppet.triggers("long")[0]["headers"]["X-Cron-Run-Id"]
-    assert run_counts(kubectl, place.namespace)["long", "Superseded"] >= 1
-    (text, *_) = place.events("Superseded")
+    counted = ("long", "Superseded")
+    wait_until(lambda: run_counts(kubectl, place.namespace).get(counted), PATIENCE_SECONDS, "it is counted")
+    (text, *_) = wait_until(lambda: place.events("Superseded"), PATIENCE_SECONDS, "an Event Superseded")
     assert f"slot {run['slot']}" in text
     assert "Replace" in text
-    assert row(place, "shop", "long")["activeRun"]["jobName"] != run["jobName"]
-    assert int(column(place, "shop", "ACTIVE")) >= 1
-    tick = last(place, "shop", "tick")
+
+    def follower() -> str:
+        return str(row(place, "shop", "long").get("activeRun", {}).get("jobName", ""))
+
+    assert wait_until(follower, PATIENCE_SECONDS, "the run that took its place") != run["jobName"]
+    wait_until(lambda: int(column(place, "shop", "ACTIVE") or 0) >= 1, PATIENCE_SECONDS, "the column ACTIVE")
+    tick = wait_until(lambda: last(place, "shop", "tick"), PATIENCE_SECONDS, "a run of the other job has ended")
     headers = [trigger["headers"] for trigger in puppet.triggers("tick")]
     assert tick["runID"] in [header["X-Cron-Run-Id"] for header in headers]
     assert tick["slot"].endswith(":00Z")

@@ -39,8 +39,16 @@ def _calls_of_a_walk(stage: Stage) -> int:
     stage.proxy.reset()
     stage.edit()
     stage.wait_in_step()
-    time.sleep(1)
-    return sum(map(_about_the_app, stage.proxy.seen))
+
+    def calls() -> int:
+        return sum(map(_about_the_app, stage.proxy.seen))
+
+    # Events are posted after the status: a walk is over when nothing more comes.
+    while True:
+        before = calls()
+        time.sleep(2)
+        if calls() == before:
+            return before
 
 
 @pytest.mark.timeout(900)
