@@ -12,7 +12,7 @@ YEARLY = "0 0 1 1 *"
 
 def quick(name: str, schedule: str = YEARLY, **policy: Any) -> dict[str, Any]:
     """A job whose run takes seconds: one attempt, unless the policy says more."""
-    base: dict[str, Any] = {"timeout_seconds": 5, "retries": {"max_attempts": 1, "min_seconds": 1, "max_seconds": 1}}
+    base: dict[str, Any] = {"timeout_seconds": 30, "retries": {"max_attempts": 1, "min_seconds": 1, "max_seconds": 1}}
     return job(name, schedule, policy=base | policy)
 
 
