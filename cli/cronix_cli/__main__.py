@@ -94,6 +94,9 @@ def main(arguments: Sequence[str] | None = None, session: Session | None = None)
         code = cli.main(arguments, prog_name="kubectl cronix", standalone_mode=False, obj=session or _session())
     except Trouble as trouble:
         return _tell(trouble.message, trouble.hint, trouble.code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return Exit.USAGE
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "kubectl cronix"
         return _tell(error.format_message(), f"{command} --help", Exit.USAGE)

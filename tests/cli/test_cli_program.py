@@ -36,6 +36,25 @@ def test_the_help_names_every_command_and_every_exit_code() -> None:
     assert [code for code in Exit if f" {code.value}  " not in told.out] == []
 
 
+def test_without_a_command_it_shows_the_help() -> None:
+    """Not as an error message: it is what the person needs next."""
+    told = call()
+    assert told.code == Exit.USAGE
+    assert told.err.startswith("Usage: kubectl cronix")
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """The client library would log the file and then raise about a key that the file lacks."""
+    path = tmp_path / "nowhere"
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("spec", "operator", "cli"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "cronix_cli", "status", "--kubeconfig", str(path)],
+        capture_output=True, text=True, check=False, env=env,
+    )  # fmt: skip
+    assert done.returncode == Exit.UNAVAILABLE
+    assert done.stderr == f"error: kubeconfig: {path} does not exist\ntry:   kubectl config get-contexts\n"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     """`-h` works as well as `--help`."""

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -47,6 +48,12 @@ class Reply:
         return str(self.body.get("message") or f"the API server answered {self.status}")
 
 
+def _must_exist(kubeconfig: str) -> None:
+    """Say that the file is missing, where the client library raises about a key in it; one of several is enough."""
+    if not any(Path(path).expanduser().exists() for path in kubeconfig.split(os.pathsep) if path):
+        raise Waiting("ApiUnavailable", f"kubeconfig: {kubeconfig} does not exist")
+
+
 class ApiServer:
     """One connection pool to the API server. `async with` it; requests never raise for a status, only for no answer.
 
@@ -81,6 +88,7 @@ class ApiServer:
         return self
 
     async def _load_kubeconfig(self) -> None:
+        _must_exist(self._kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
         try:
             contexts, active = config.list_kube_config_contexts(self._kubeconfig)  # type: ignore[no-untyped-call]  # the client library ships no types for it
             await config.load_kube_config(  # type: ignore[no-untyped-call]  # the client library ships no types for it
