@@ -11,7 +11,6 @@ import contextlib
 import http.client
 import json
 import secrets
-import socket
 import ssl
 import subprocess
 import sys
@@ -26,6 +25,11 @@ sys.path[:0] = [str(ROOT / "cluster")]
 
 from cronix_cluster import certs  # noqa: E402  # after the path is set
 from cronix_cluster.paths import Paths  # noqa: E402  # after the path is set
+from cronix_cluster.standalone import (  # noqa: E402  # after the path is set
+    apiserver_command_line,
+    etcd_command_line,
+    free_ports,
+)
 
 START_SECONDS = 120.0
 USERS = ("operator", "bare", "admin")
@@ -69,86 +73,47 @@ def own_api(folder: Path) -> Iterator[OwnApi]:
     binaries = Paths().bin
     if not (binaries / "kube-apiserver").exists():
         sys.exit("this benchmark runs an API server of its own and takes the local cluster's binaries: make cluster-up")
-    certs.ensure(folder / "pki")
-    client_port, peer_port, api_port = _free_ports(3)
+    paths = Paths(state=folder, run=folder / "run", lock=folder / "lock")
+    paths.logs.mkdir()
+    paths.config.mkdir()
+    paths.bin.symlink_to(binaries)
+    certs.ensure(paths.pki)
+    client_port, peer_port, metrics_port, api_port = free_ports(4)
     tokens = {user: secrets.token_hex(16) for user in USERS}
     (folder / "tokens.csv").write_text("".join(f"{token},{user},{user}\n" for user, token in tokens.items()))
-    (folder / "audit-policy.json").write_text(json.dumps(AUDIT_POLICY))
+    (paths.config / "audit-policy.json").write_text(json.dumps(AUDIT_POLICY))
     with (
-        _running(folder, _etcd(binaries, folder, client_port, peer_port)),
-        _running(folder, _apiserver(binaries, folder, client_port, api_port)),
+        _running(paths, etcd_command_line(paths, client_port, peer_port, metrics_port)),
+        _running(paths, _apiserver(paths, client_port, api_port)),
     ):
-        api = OwnApi(f"https://127.0.0.1:{api_port}", (folder / "pki/ca.crt").read_text(), tokens, folder / "audit.log")
+        api = OwnApi(f"https://127.0.0.1:{api_port}", (paths.pki / "ca.crt").read_text(), tokens, paths.audit_log)
         _until_ready(api)
         yield api
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-
-
-def _etcd(binaries: Path, folder: Path, client_port: int, peer_port: int) -> list[str]:
-    pki, peer = folder / "pki", f"http://127.0.0.1:{peer_port}"
-    return [
-        f"{binaries}/etcd",
-        "--name=bench",
-        f"--data-dir={folder}/etcd",
-        "--log-level=error",
-        f"--listen-client-urls=https://127.0.0.1:{client_port}",
-        f"--advertise-client-urls=https://127.0.0.1:{client_port}",
-        f"--listen-peer-urls={peer}",
-        f"--initial-advertise-peer-urls={peer}",
-        f"--initial-cluster=bench={peer}",
-        f"--cert-file={pki}/etcd-server.crt",
-        f"--key-file={pki}/etcd-server.key",
-        f"--trusted-ca-file={pki}/etcd-ca.crt",
-        "--client-cert-auth",
-        "--quota-backend-bytes=4294967296",
-        "--unsafe-no-fsync",
-    ]
-
-
-def _apiserver(binaries: Path, folder: Path, client_port: int, api_port: int) -> list[str]:
-    pki = folder / "pki"
-    return [
-        f"{binaries}/kube-apiserver",
-        "--bind-address=127.0.0.1",
-        "--advertise-address=127.0.0.1",
-        f"--secure-port={api_port}",
-        "--endpoint-reconciler-type=none",
-        "--service-cluster-ip-range=10.96.0.0/16",
-        "--authorization-mode=AlwaysAllow",
-        f"--token-auth-file={folder}/tokens.csv",
-        "--disable-admission-plugins=ServiceAccount",
-        f"--etcd-servers=https://127.0.0.1:{client_port}",
-        f"--etcd-cafile={pki}/etcd-ca.crt",
-        f"--etcd-certfile={pki}/etcd-client.crt",
-        f"--etcd-keyfile={pki}/etcd-client.key",
-        f"--tls-cert-file={pki}/apiserver.crt",
-        f"--tls-private-key-file={pki}/apiserver.key",
-        "--service-account-issuer=https://bench.invalid",
-        f"--service-account-key-file={pki}/service-account.pub",
-        f"--service-account-signing-key-file={pki}/service-account.key",
-        f"--audit-policy-file={folder}/audit-policy.json",
-        f"--audit-log-path={folder}/audit.log",
-    ]
+def _apiserver(paths: Paths, client_port: int, api_port: int) -> list[str]:
+    flags = {
+        "--advertise-address": "127.0.0.1",
+        "--endpoint-reconciler-type": "none",
+        "--authorization-mode": "AlwaysAllow",
+        "--token-auth-file": f"{paths.state}/tokens.csv",
+        "--disable-admission-plugins": "ServiceAccount",
+    }
+    return apiserver_command_line(paths, api_port, client_port, flags)
 
 
 @contextlib.contextmanager
-def _running(folder: Path, command: list[str]) -> Iterator[None]:
+def _running(paths: Paths, command: list[str]) -> Iterator[None]:
     """Away with this process, even if that is killed; in a session of its own, so that Ctrl-C reaches it last."""
     name = Path(command[0]).name
-    with (folder / f"{name}.log").open("wb") as log:
+    file = paths.logs / f"{name}.log"
+    with file.open("wb") as log:
         whole = ["setpriv", "--pdeathsig", "KILL", *command]
         process = subprocess.Popen(whole, stdout=log, stderr=log, start_new_session=True)
     try:
         yield
         if process.poll() is not None:
-            sys.exit(f"{name} ended during the benchmark: {(folder / f'{name}.log').read_text()[-2000:]}")
+            sys.exit(f"{name} ended during the benchmark: {file.read_text()[-2000:]}")
     finally:
         process.terminate()
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,18 +16,11 @@ from pathlib import Path
 import pytest
 
 from cronix_cluster import certs, configs, health
-from cronix_cluster.components import by_name, components
 from cronix_cluster.paths import Paths
+from cronix_cluster.standalone import apiserver_command_line, command_line, etcd_command_line, free_ports
 from e2e.e2e_helpers import wait_until
 
 START_SECONDS = 120
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has at present."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class BareServer:
@@ -37,7 +29,8 @@ class BareServer:
     def __init__(self, folder: Path) -> None:
         self._paths = Paths(state=folder, run=folder / "run", lock=folder / "lock")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        ports = {name: free_port() for name in ("etcd", "peer", "metrics", "apiserver", "kcm")}
+        names = ("etcd", "peer", "metrics", "apiserver", "kcm")
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
         self._arguments = self._with_ports(ports)
         api = partial(health.http_fault, "https", ports["apiserver"], "/readyz", self._paths.pki)
         self._fault: Mapping[str, Callable[[], str | None]] = {
@@ -85,19 +78,11 @@ class BareServer:
             process.wait(30)
 
     def _with_ports(self, ports: Mapping[str, int]) -> dict[str, list[str]]:
-        client, peer = f"https://127.0.0.1:{ports['etcd']}", f"http://127.0.0.1:{ports['peer']}"
-        changed = {
-            "etcd": {
-                "--listen-client-urls": client, "--advertise-client-urls": client, "--listen-peer-urls": peer,
-                "--initial-advertise-peer-urls": peer, "--initial-cluster": f"local={peer}",
-                "--listen-metrics-urls": f"http://127.0.0.1:{ports['metrics']}",
-            },
-            "apiserver": {
-                "--bind-address": "127.0.0.1", "--secure-port": str(ports["apiserver"]), "--etcd-servers": client,
-            },
-            "kcm": {"--secure-port": str(ports["kcm"])},
-        }  # fmt: skip
-        return {name: _arguments(self._paths, name, flags) for name, flags in changed.items()}
+        return {
+            "etcd": etcd_command_line(self._paths, ports["etcd"], ports["peer"], ports["metrics"]),
+            "apiserver": apiserver_command_line(self._paths, ports["apiserver"], ports["etcd"]),
+            "kcm": command_line(self._paths, "kcm", {"--secure-port": str(ports["kcm"])}),
+        }
 
     def _prepare(self, port: int) -> None:
         programs = Paths().bin
@@ -115,9 +100,3 @@ class BareServer:
             content = json.loads(certs.kubeconfig(self._paths.pki, identity))
             content["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{port}"
             path.write_text(json.dumps(content))
-
-
-def _arguments(paths: Paths, name: str, changed: Mapping[str, str]) -> list[str]:
-    """A component's command line with these flags in the place of its own."""
-    kept = [word for word in by_name(components(paths, {}), name).argv if word.partition("=")[0] not in changed]
-    return [*kept, *(f"{flag}={value}" for flag, value in changed.items())]

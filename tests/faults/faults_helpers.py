@@ -17,10 +17,10 @@ from typing import Any, Protocol
 import pytest
 
 from cronix_cluster.audit import AuditMark
+from cronix_cluster.standalone import free_ports
 from cronix_operator.core.errors import ReconcileError
 from e2e.bulk import MERGE_PATCH, Bulk, Call, accepted, cron_jobs, cronix_apps
 from e2e.e2e_helpers import Place, cronix_app, job, manifest, wait_until
-from faults.bare_server import free_port
 from faults.fault_proxy import FaultProxy
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ class Operator:
     def start(self) -> None:
         """Start it, or start it anew."""
         self.kill()
-        env = {**self._env, "CRONIX_HEALTH_PORT": str(free_port())}
+        env = {**self._env, "CRONIX_HEALTH_PORT": str(free_ports(1)[0])}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self.command, env=env, stdout=log, stderr=log)
 
