@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from e2e.e2e_helpers import Place, job
+from e2e.e2e_helpers import Place, job, wait_until
 
 YEARLY = "0 0 1 1 *"
 
@@ -19,6 +19,17 @@ def quick(name: str, schedule: str = YEARLY, **policy: Any) -> dict[str, Any]:
 def by_hand(place: Place, app: str, name: str, run: str) -> None:
     """`kubectl create job --from`, as a person does it."""
     place.kubectl("create", "job", run, f"--from=cronjob/cronix-{app}-{name}-0")
+
+
+def is_over(job_body: Mapping[str, Any]) -> bool:
+    """Whether a Job has ended, well or not."""
+    conditions = job_body.get("status", {}).get("conditions", [])
+    return any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
+
+
+def wait_end(place: Place, name: str, seconds: float = 90) -> None:
+    """Until a Job has ended."""
+    wait_until(lambda: is_over(place.get("job", name)), seconds, f"Job {name} has ended")
 
 
 def row(place: Place, app: str, name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 from e2e.conftest import SYSTEM_NAMESPACE, Kubectl
 from e2e.e2e_helpers import Place, Puppet, cronix_app, job, manifest, wait_until
 from e2e.prometheus_helpers import run_counts
+from e2e.run_scenes import wait_end
 
 pytestmark = pytest.mark.disruptive
 
@@ -35,12 +36,7 @@ def run_by_hand(place: Place) -> None:
     """One run of the CronJob, to its end."""
     name = f"by-hand-{secrets.token_hex(3)}"
     place.kubectl("create", "job", name, "--from=cronjob/cronix-billing-sync-0")
-
-    def over() -> bool:
-        conditions = place.get("job", name).get("status", {}).get("conditions", [])
-        return any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
-
-    wait_until(over, 60, f"{name} has ended")
+    wait_end(place, name, 60)
 
 
 def test_a_run_is_counted_once_whatever_the_operator_was_doing(kubectl: Kubectl, place: Place, puppet: Puppet) -> None:

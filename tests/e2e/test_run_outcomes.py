@@ -13,7 +13,7 @@ from e2e.cli_calls import WIDTHS, Program, has_line
 from e2e.conftest import Kubectl
 from e2e.e2e_helpers import Place, Puppet, cronix_app, manifest, wait_until
 from e2e.prometheus_helpers import run_counts
-from e2e.run_scenes import by_hand, column, last, quick, row
+from e2e.run_scenes import by_hand, column, last, quick, row, wait_end
 from e2e.told_when import told_when
 
 SECRET_ANSWER = '{"error": "no such job", "authorization": "Bearer abcdefgh12345678", "password": "hunter2"}'
@@ -30,16 +30,6 @@ def measured(
         yield
     for line in watcher.lines():
         record_property("seconds from a run's end", line)
-
-
-def wait_end(place: Place, name: str) -> None:
-    """Until a Job has ended."""
-
-    def over() -> bool:
-        conditions = place.get("job", name).get("status", {}).get("conditions", [])
-        return any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
-
-    wait_until(over, 90, f"Job {name} has ended")
 
 
 def event_of(place: Place, reason: str, job_name: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from cronix_operator.edges.api import ApiServer
 from e2e.e2e_helpers import Kubectl, Place
 from e2e.prometheus_helpers import operator_targets, samples, scrape
+from e2e.run_scenes import is_over
 
 PAUSE_SECONDS = 0.25
 PLACES = ("Event", "gauge", "counter", "row")
@@ -94,10 +95,7 @@ class Watcher:
                 continue
             there.add(name)
             run = self.runs.setdefault(name, Told(labels["cronix.dev/job"]))
-            conditions = body.get("status", {}).get("conditions", [])
-            if run.ended is None and any(
-                c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions
-            ):
+            if run.ended is None and is_over(body):
                 run.ended = now
         for name, run in self.runs.items():
             if name not in there and run.ended is None:
