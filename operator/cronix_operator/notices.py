@@ -15,6 +15,7 @@ from cronix_operator.core.errors import ReconcileError, Stalled
 from cronix_operator.core.model import App, Now
 from cronix_operator.core.notice import NOTIFY_FAILED, RETRY_PAUSES_SECONDS, notice_body
 from cronix_operator.ports import DeliverPort, EventPort, Key, MaterialPort
+from cronix_operator.saying import say
 
 logger = logging.getLogger("cronix.operator")
 
@@ -60,9 +61,7 @@ class Notices:
             fault = await self._tries(app, body)
             if fault is not None:
                 text = f"a notice was not delivered: {fault.message}"
-                event = Announcement("Warning", NOTIFY_FAILED, text)
-                logger.warning(text, extra={"namespace": app.namespace, "app": app.name, "reason": NOTIFY_FAILED})
-                await self._events.post(app.subject, event, self._now().utc, lambda: self._now().monotonic)
+                await say(self._events, app.subject, Announcement("Warning", NOTIFY_FAILED, text), self._now)
         except ReconcileError as exc:  # the Event was not posted: the API server is away
             logger.warning("Event not posted: %s", exc.message, extra={"namespace": app.namespace, "app": app.name})
         except Exception:  # promise 7: whatever one receiver provokes ends here

@@ -20,6 +20,7 @@ from cronix_operator.core.runlog import Log
 from cronix_operator.core.runs import Origin, Run
 from cronix_operator.ports import EventPort, Host, JobPort, Key, MetricsPort
 from cronix_operator.runbook import RunBook
+from cronix_operator.saying import say
 from cronix_operator.successes import Successes
 from cronix_operator.workqueue import WorkQueue
 
@@ -156,12 +157,10 @@ class RunWatch:
 
     async def _say(self, subject: Subject, event: Announcement) -> None:
         self._host.notify((subject.namespace, subject.name), event)
-        level = logging.INFO if event.type == "Normal" else logging.WARNING
-        extra = {"namespace": subject.namespace, "app": subject.name, "reason": event.reason}
-        logger.log(level, event.message, extra=extra)
         try:
-            await self._events.post(subject, event, self._now().utc, lambda: self._now().monotonic)
+            await say(self._events, subject, event, self._now)
         except ReconcileError as exc:  # an Event is never worth more than one try
+            extra = {"namespace": subject.namespace, "app": subject.name, "reason": event.reason}
             logger.warning("Event not posted: %s", exc.message, extra=extra)
 
     async def _ask_after_the_silent(self, subject: Subject, now: datetime) -> None:

@@ -17,6 +17,7 @@ from cronix_operator.core.status import as_they_stood, may_wait, patch_for, refu
 from cronix_operator.measure import tell_walk
 from cronix_operator.ports import EventPort, Key, MetricsPort, StatusPort
 from cronix_operator.runwatch import RunWatch
+from cronix_operator.saying import say
 from cronix_operator.tenants import Tenant
 
 logger = logging.getLogger("cronix.operator")
@@ -73,12 +74,7 @@ class Teller:
 
     async def _say(self, app: App, events: Iterable[Announcement]) -> None:
         for event in events:
-            logger.log(
-                logging.INFO if event.type == "Normal" else logging.WARNING,
-                event.message,
-                extra={"namespace": app.namespace, "app": app.name, "reason": event.reason},
-            )
-            await self._events.post(app.subject, event, self._now().utc, lambda: self._now().monotonic)
+            await say(self._events, app.subject, event, self._now)
 
     async def _write_down(self, subject: Subject, patch: Mapping[str, Any] | None) -> bool:
         """Write a status that was just made, if there is something new in it; False when the CronixApp is gone.

@@ -5,12 +5,23 @@ A sentence names the object and the field of the CronixApp that asks for it, and
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from cronix_operator.core.model import App, ConfigMapSource, Endpoint, InlineSource, SigningKey
 
 SIGNING = "spec.signing"
 SOURCE = "spec.source"
+
+
+def some(words: Sequence[str], most: int) -> str:
+    """The first few words of a list, and how many more there are."""
+    more = len(words) - most
+    return ", ".join(words[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def place_of(key: SigningKey) -> str:
+    """Where a signing key's bytes should be."""
+    return f'Secret "{key.ref.secret}" key "{key.ref.key}"'
 
 
 def missing_object(kind: str, app: App, name: str, field: str) -> str:
@@ -37,7 +48,7 @@ def no_signing_key(app: App, tried: Collection[SigningKey], data_keys: Collectio
     end = "nothing is ever fetched or fired unsigned. Make a key with: openssl rand -hex 32"
     if app.signing_secret is not None and not data_keys:
         return f'Secret "{app.signing_secret}" ({SIGNING}) is empty; put the key under "current": {end}'
-    names = ", ".join(f'Secret "{key.ref.secret}" key "{key.ref.key}"' for key in tried)
+    names = ", ".join(map(place_of, tried))
     return f"{SIGNING}: no usable key, each of these is missing, empty or no UTF-8 text: {names}; {end}"
 
 

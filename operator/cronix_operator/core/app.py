@@ -45,6 +45,14 @@ _HOST_RULE = "a host such as api.example.com, *.example.com or billing.shop.svc:
 _CODINGS = frozenset({"accept-encoding", "content-encoding"})
 
 
+def owner_reference(app: model.App | model.Subject) -> dict[str, Any]:
+    """What makes an object a CronixApp's own, so that garbage collection takes it along.
+
+    No blockOwnerDeletion: under OwnerReferencesPermissionEnforcement it needs a right on cronixapps/finalizers.
+    """
+    return {"apiVersion": API_VERSION, "kind": KIND, "name": app.name, "uid": app.uid, "controller": True}
+
+
 def parse_app(body: Mapping[str, Any]) -> model.App:
     """The App that a CronixApp body describes, defaults filled in; raises Stalled(InvalidSpec) naming every fault."""
     meta = body["metadata"]

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from cronix_operator.core import naming
 from cronix_operator.core.errors import ReconcileError
-from cronix_operator.core.key_conditions import key_conditions
 from cronix_operator.core.memory import Known, Memory, fingerprint
 from cronix_operator.core.model import App, Desired, DesiredCronJob, Done, JobFault, KubeObject, Now, Plan
 from cronix_operator.core.plan import CONTESTED_WINDOW_SECONDS
 from cronix_operator.core.prune import Verdict
 from cronix_operator.core.render import spec_hash
+from cronix_operator.core.secret_conditions import secret_conditions
 from cronix_operator.core.settle import Settled
 
 REFUSED_RETRY_SECONDS = 30.0
@@ -72,7 +72,7 @@ def conclude(
         faults=(*desired.faults, *plan.conflicts, *late_conflicts),
         refused=refused,
         done=tuple(results),
-        warnings=key_conditions(app, settled) | _warnings(plan, verdict),
+        warnings=secret_conditions(app, settled) | _warnings(plan, verdict),
         pending_prune=sum(hold.reason in {"PruneBlocked", "PruneUnconfirmed", "RunActive"} for hold in plan.holds),
         retry_after_seconds=min(waits, default=None),
         rolling=len(plan.rolling),

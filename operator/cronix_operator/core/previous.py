@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from cronix_operator.core import naming
-from cronix_operator.core.app import API_VERSION, KIND
+from cronix_operator.core.app import owner_reference
 from cronix_operator.core.model import KubeObject, Subject
 
 SUCCESS_DIR = "/var/run/cronix/success"
@@ -99,9 +99,13 @@ def data_of(live: KubeObject) -> dict[str, str]:
 
 def config_map(app: Subject, label: str, data: Mapping[str, str]) -> dict[str, Any]:
     """The ConfigMap with this data; it goes with its CronixApp."""
-    owner = {"apiVersion": API_VERSION, "kind": KIND, "name": app.name, "uid": app.uid, "controller": True}
     labels = {naming.MANAGED_BY: naming.MANAGER, naming.APP: label, naming.OWNER_UID: app.uid}
-    meta = {"name": config_map_name(app.name), "namespace": app.namespace, "labels": labels, "ownerReferences": [owner]}
+    meta = {
+        "name": config_map_name(app.name),
+        "namespace": app.namespace,
+        "labels": labels,
+        "ownerReferences": [owner_reference(app)],
+    }
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": dict(data)}
 
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from cronix_operator.core import budget, naming, podspec, targets
-from cronix_operator.core.app import API_VERSION, KIND
+from cronix_operator.core.app import owner_reference
 from cronix_operator.core.keys import KeyNotMapped, job_keys
 from cronix_operator.core.model import App, Desired, DesiredCronJob, Endpoint, ExtraScheme, JobFault, JobKnobs, Limits
 from cronix_operator.core.previous import SUCCESS_FILE, success_volume
@@ -196,10 +196,7 @@ def _metadata(app: App, job: Job, name: str, labels: Mapping[str, str], fingerpr
             naming.JOB_HASH_ANNOTATION: fingerprint,
             naming.OWNER_UID: app.uid,
         },
-        # No blockOwnerDeletion: under OwnerReferencesPermissionEnforcement it needs a right on cronixapps/finalizers.
-        "ownerReferences": [
-            {"apiVersion": API_VERSION, "kind": KIND, "name": app.name, "uid": app.uid, "controller": True}
-        ],
+        "ownerReferences": [owner_reference(app)],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cronix_operator.core.advice import place_of, some
 from cronix_operator.core.keys import jobs_without_key
 from cronix_operator.core.model import App
 from cronix_operator.core.settle import Settled
@@ -9,7 +10,7 @@ from cronix_operator.core.settle import Settled
 MAX_SHOWN = 3
 
 
-def key_conditions(app: App, settled: Settled) -> dict[str, tuple[str, str]]:
+def secret_conditions(app: App, settled: Settled) -> dict[str, tuple[str, str]]:
     """The conditions WeakKey and NoSuchKey as type → (reason, message), as far as they hold.
 
     A job whose keys are all missing is in step and yet cannot fire: without the word, its first failed run would be
@@ -24,10 +25,8 @@ def key_conditions(app: App, settled: Settled) -> dict[str, tuple[str, str]]:
         found["WeakKey"] = ("WeakKey", text)
     keyless = jobs_without_key(app, settled.good.manifest, settled.keys.present)
     if keyless:
-        jobs = list(keyless)
-        more = f" and {len(jobs) - MAX_SHOWN} more" if len(jobs) > MAX_SHOWN else ""
-        names = ", ".join(f'"{job}"' for job in jobs[:MAX_SHOWN]) + more
-        where = " or ".join(f'Secret "{key.ref.secret}" key "{key.ref.key}"' for key in keyless[jobs[0]])
+        names = some([f'"{job}"' for job in keyless], MAX_SHOWN)
+        where = " or ".join(map(place_of, next(iter(keyless.values()))))
         text = (
             f"job {names} has no key to sign with, its runs end unsent (NoKey): "
             f"there is no usable {where}; add it, or correct auth.secret_refs in the manifest"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Collection
 
+from cronix_operator.core.advice import some
 from cronix_operator.core.app import SUSPENDED_JOBS
 from cronix_operator.core.model import App
 
@@ -25,10 +26,5 @@ def unmatched(app: App, jobs: Collection[str]) -> dict[str, tuple[str, str]]:
     lost += [f'{SUSPENDED_JOBS}: "{name}"' for name in app.suspended_jobs if name not in jobs]
     if not lost:
         return {}
-    text = f"no job of the manifest is meant by {_some(lost)}; its jobs are {_some(sorted(jobs))}"
+    text = f"no job of the manifest is meant by {some(lost, MAX_SHOWN)}; its jobs are {some(sorted(jobs), MAX_SHOWN)}"
     return {"NoSuchJob": ("NoSuchJob", text)}
-
-
-def _some(words: list[str]) -> str:
-    more = len(words) - MAX_SHOWN
-    return ", ".join(words[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -48,6 +48,17 @@ class Reply:
         return str(self.body.get("message") or f"the API server answered {self.status}")
 
 
+# How we write: a field that the server does not know is an error, and the field manager says who it was.
+STRICT = {"fieldValidation": "Strict", "fieldManager": "cronix-operator"}
+
+
+def fenced(live: Mapping[str, Any], **options: str) -> dict[str, Any]:
+    """DeleteOptions that hold for `live` as it was read, and for no later version and no other object of its name."""
+    meta = live["metadata"]
+    preconditions = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+    return {"kind": "DeleteOptions", "apiVersion": "v1", **options, "preconditions": preconditions}
+
+
 def _must_exist(kubeconfig: str) -> None:
     """Say that the file is missing, where the client library raises about a key in it; one of several is enough."""
     if not any(Path(path).expanduser().exists() for path in kubeconfig.split(os.pathsep) if path):

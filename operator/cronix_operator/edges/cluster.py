@@ -15,10 +15,9 @@ from cronix_operator.core.moments import timestamp
 from cronix_operator.core.plan import Redecide, job_of, merged_body, removal
 from cronix_operator.core.render import spec_hash
 from cronix_operator.core.server_refusals import explain
-from cronix_operator.edges.api import ApiServer, Reply
+from cronix_operator.edges.api import STRICT, ApiServer, Reply, fenced
 
 MERGE_PATCH = "application/merge-patch+json"
-STRICT = {"fieldValidation": "Strict", "fieldManager": "cronix-operator"}
 CONFLICT_RETRIES = 5
 
 
@@ -141,13 +140,10 @@ class KubernetesCluster:
         live = change.live
         assert live is not None  # noqa: S101  # see _remove
         path = f"{_path(app.namespace)}/{change.name}"
-        meta = live["metadata"]
         if change.verb == "suspend":
             body = {**live, "apiVersion": "batch/v1", "kind": "CronJob", "spec": {**live["spec"], "suspend": True}}
             return await self._api.request("PUT", path, query=STRICT, body=body)
-        preconditions = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
-        options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
-        return await self._api.request("DELETE", path, body={**options, "preconditions": preconditions})
+        return await self._api.request("DELETE", path, body=fenced(live, propagationPolicy="Background"))
 
     async def _get(self, namespace: str, name: str) -> KubeObject | None:
         return await self._read("CronJob", f"{_path(namespace)}/{name}", name)

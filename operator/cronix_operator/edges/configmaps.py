@@ -6,9 +6,7 @@ from cronix_operator.core.errors import Stalled, Waiting
 from cronix_operator.core.grants import grant_config_map
 from cronix_operator.core.model import KubeObject, Subject
 from cronix_operator.core.previous import Verb
-from cronix_operator.edges.api import ApiServer, Reply
-
-STRICT = {"fieldValidation": "Strict", "fieldManager": "cronix-operator"}
+from cronix_operator.edges.api import STRICT, ApiServer, Reply, fenced
 
 
 class ConfigMaps:
@@ -29,21 +27,19 @@ class ConfigMaps:
 
     async def write_config_map(self, app: Subject, verb: Verb, body: KubeObject) -> bool:
         """False when somebody was faster. `update` and `delete` carry the uid and version that `body` was read with."""
-        meta = body["metadata"]
-        path = f"{_path(app)}/{meta['name']}"
+        name = body["metadata"]["name"]
+        path = f"{_path(app)}/{name}"
         if verb == "create":
             reply = await self._api.request("POST", _path(app), query=STRICT, body=body)
         elif verb == "update":
             reply = await self._api.request("PUT", path, query=STRICT, body=body)
         else:
-            preconditions = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
-            options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions}
-            reply = await self._api.request("DELETE", path, body=options)
+            reply = await self._api.request("DELETE", path, body=fenced(body))
         if reply.ok:
             return True
         if reply.status in {404, 409}:
             return False
-        raise self._refusal(app, meta["name"], reply)
+        raise self._refusal(app, name, reply)
 
     def _refusal(self, app: Subject, name: str, reply: Reply) -> Stalled | Waiting:
         if reply.status == 403 and "cannot " in reply.message:  # else a quota, or a namespace that is being deleted
