@@ -61,7 +61,7 @@ class Line:
 
     def _first(self, live: KubeObject, now: datetime) -> datetime | None:
         from cronix_operator.core.model import DesiredCronJob  # heavy; without a cluster it is not needed
-        from cronix_operator.core.status import next_run
+        from cronix_operator.core.nextrun import next_run
 
         want = DesiredCronJob(self.name, self.job, self.index, self.schedule, self.time_zone, live, "", "")
         return next_run(want, live, now)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from cronix_operator.core.announce import announce
 from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
 from cronix_operator.core.memory import Memory, recalled
+from cronix_operator.core.nextrun import next_run
 from cronix_operator.core.settle import Answer, after_attempt, is_due, secret_refs, settle
-from cronix_operator.core.status import next_run, patch_for, summarize
+from cronix_operator.core.status import patch_for, summarize
 from operator_fakes.builders import NAMESPACE, START, at, document, job, live_of, make_app, manifest, one, served
 from operator_fakes.world import GONE, World, in_loop
 

@@ -22,18 +22,22 @@ from cronix_operator.core.rotation import recalled as recalled_rotation
 from cronix_protocol.canonical import canonical_json
 from cronix_protocol.manifest import Manifest
 
+_sorted_json = json.JSONEncoder(sort_keys=True).encode  # made once, as in render
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Known:
     """One CronJob as last written or found in step: spec hashes of what we rendered and of what the server made of it.
 
-    `metadata` and `status` let an event be told from our own echo; they do not outlive the process.
+    `metadata` and `status` let an event be told from our own echo, `version` (resourceVersion) says of which version
+    all of this was; they do not outlive the process.
     """
 
     uid: str
     rendered: str
     live: str
     metadata: str = ""
+    version: str = ""
     status: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -43,10 +47,11 @@ def manifest_digest(manifest: Manifest) -> str:
 
 
 def fingerprint(live: Mapping[str, Any]) -> str:
-    """The part of an object's metadata that people and tools write, in a form that can be compared."""
+    """128 bits, as hex digits, over the part of an object's metadata that people and tools write."""
     meta = live["metadata"]
     parts = (meta.get(part) for part in ("labels", "annotations", "ownerReferences", "finalizers"))
-    return json.dumps([*parts, meta.get("deletionTimestamp")], sort_keys=True)
+    text = _sorted_json([*parts, meta.get("deletionTimestamp")])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def remember(memory: Memory, settled: Settled, plan: Plan, results: Sequence[Don
     kept |= {naming.cron_job_name(settled.good.manifest.app, c.job, c.index or 0) for c in plan.conflicts}
     kept |= {want.name for want, _ in plan.rolling}
     pairs = {name: known for name, known in memory.pairs.items() if name in kept}
-    pairs |= {want.name: _known(want, live) for want, live in plan.unchanged}
+    pairs |= {want.name: _found(want, live, memory.pairs.get(want.name)) for want, live in plan.unchanged}
     pairs |= known_after(results)
     return dataclasses.replace(memory, good=settled.good, pairs=pairs, repairs=recent_repairs(memory, results, now))
 
@@ -129,11 +129,21 @@ def recent_repairs(memory: Memory, results: Sequence[Done], now: Now) -> dict[st
     return repairs
 
 
+def _found(want: DesiredCronJob, live: KubeObject, before: Known | None) -> Known:
+    """The pair of a CronJob that is in step. What was known of this very version still holds and is not made again."""
+    meta = live["metadata"]
+    if before is not None and (before.uid, before.version) == (meta["uid"], meta.get("resourceVersion")):
+        return before if before.rendered == want.spec_hash else dataclasses.replace(before, rendered=want.spec_hash)
+    return _known(want, live)
+
+
 def _known(want: DesiredCronJob, live: KubeObject) -> Known:
+    as_rendered = live["spec"] == want.body["spec"]  # nearly always, and quicker than the hash of it
     return Known(
         uid=live["metadata"]["uid"],
         rendered=want.spec_hash,
-        live=spec_hash(live["spec"]),
+        live=want.spec_hash if as_rendered else spec_hash(live["spec"]),
         metadata=fingerprint(live),
+        version=str(live["metadata"].get("resourceVersion") or ""),
         status=live.get("status") or {},
     )

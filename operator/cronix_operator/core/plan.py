@@ -75,8 +75,7 @@ def decide(app: App, want: DesiredCronJob, live: KubeObject | None, ground: Grou
     if live["metadata"].get("deletionTimestamp") and not _foreign_finalizers(live["metadata"]):
         return None  # Kubernetes is about to be done with it; the watch tells when it is gone, and it is made anew
     known = ground.pairs.get(want.name)
-    live_hash = spec_hash(live["spec"])
-    spec_in_step = live["spec"] == want.body["spec"] or _pair_matches(known, live, want, live_hash)
+    spec_in_step = live["spec"] == want.body["spec"] or _pair_matches(known, live, want)
     fields = () if spec_in_step else first_differences(want.body["spec"], live["spec"], "spec")
     fields = (*fields, *_metadata_differences(want.body["metadata"], live["metadata"]))
     if not fields:
@@ -171,12 +170,12 @@ def _conflict_text(want: DesiredCronJob, live: KubeObject) -> str:
     )
 
 
-def _pair_matches(known: Known | None, live: KubeObject, want: DesiredCronJob, live_hash: str) -> bool:
+def _pair_matches(known: Known | None, live: KubeObject, want: DesiredCronJob) -> bool:
     return (
         known is not None
         and known.uid == live["metadata"]["uid"]
         and known.rendered == want.spec_hash
-        and known.live == live_hash
+        and known.live == spec_hash(live["spec"])
     )
 
 

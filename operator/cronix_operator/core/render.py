@@ -28,6 +28,8 @@ from cronix_protocol.schedule import parse_schedule
 # One env string of the kernel is at most 128 KiB (measured: 131,060 bytes); half of it is generous for a job.
 MAX_JOB_FILE_BYTES = 64 * 1024
 MAX_BUDGET_SECONDS = 24 * 3600
+# Made once: `json.dumps` makes an encoder for every call that asks for more than its defaults.
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 class _Unrenderable(Exception):
@@ -67,8 +69,7 @@ def render(
 
 def spec_hash(spec: Mapping[str, Any]) -> str:
     """64 bits over a CronJob spec's canonical JSON, as 16 hex digits; equal iff the specs are."""
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(_canonical(spec).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def knobs_for(app: App, job: str) -> JobKnobs:

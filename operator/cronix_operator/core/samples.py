@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 
 from cronix_operator.core.memory import Memory
 from cronix_operator.core.model import App, DesiredCronJob, Done, KubeObject
+from cronix_operator.core.nextrun import next_run
 from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.runlog import Log
-from cronix_operator.core.status import next_run
 from cronix_protocol.schedule import parse_schedule
 
 

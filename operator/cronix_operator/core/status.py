@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from cronix_operator.core.errors import ReconcileError, Stalled
 from cronix_operator.core.history import MAX_ROWS
@@ -14,6 +13,7 @@ from cronix_operator.core.keynews import key_conditions, listed_keys
 from cronix_operator.core.memory import Memory
 from cronix_operator.core.model import App, DesiredCronJob, JobFault, KubeObject
 from cronix_operator.core.moments import timestamp
+from cronix_operator.core.nextrun import next_run
 from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.runstatus import (
     NO_LOGS,
@@ -26,7 +26,6 @@ from cronix_operator.core.runstatus import (
     stuck,
 )
 from cronix_operator.core.unmatched import unmatched
-from cronix_protocol.schedule import parse_schedule
 
 MAX_MESSAGE = 1024
 
@@ -301,17 +300,3 @@ def _row(want: DesiredCronJob, live: KubeObject, memory: Memory, now: datetime) 
     if upcoming is not None:
         row["nextRunTime"] = timestamp(upcoming)
     return row
-
-
-def next_run(want: DesiredCronJob, live: KubeObject, now: datetime) -> datetime | None:
-    """The next slot after `now`; for `@every` counted from the last slot or the creation, as the controller does."""
-    schedule, zone = parse_schedule(want.schedule), ZoneInfo(want.time_zone)
-    if not want.schedule.startswith("@every"):
-        return schedule.next_after(now, zone)
-    start = (live.get("status") or {}).get("lastScheduleTime") or live["metadata"]["creationTimestamp"]
-    slot = datetime.fromisoformat(start)
-    step = schedule.next_after(slot, zone)
-    if step is None:
-        return None
-    missed = max(0, int((now - slot) / (step - slot)))
-    return slot + (missed + 1) * (step - slot)
