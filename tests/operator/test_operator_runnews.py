@@ -11,7 +11,7 @@ from cronix_operator.core.runnews import Told, of_run, paced
 from cronix_operator.core.runs import ADVICE
 from cronix_operator.core.status import may_wait
 from operator_fakes.builders import START, at
-from operator_fakes.jobs import Object, ended, job, pod, terminated, waiting
+from operator_fakes.jobs import Object, ended, job, pod, running, terminated, waiting, when
 from operator_fakes.run_world import POLICY, Runs, refused
 from operator_fakes.world import in_loop
 
@@ -98,6 +98,32 @@ async def test_many_runs_that_do_not_start_are_one_condition_and_a_write_in_ten_
     assert runs.world.condition("RunStuck")["reason"] == "NeverStarted"
     assert len(writes) <= 7, "one at once, then one in ten seconds"
     assert runs.world.events.reasons()[1:] == ["NeverStarted"]
+
+
+@in_loop
+async def test_a_trouble_of_another_kind_is_told_at_once() -> None:
+    """A pod that was not seen to start, two minutes later should be gone, and at last is: three things to know.
+
+    The same word again within five minutes is no news (attack C8).
+    """
+    runs = await Runs.standing()
+    body = runs.job(0)
+    runs.saw(body, pod(body))
+    await runs.to(70)
+    dying = pod(body, state=running(2))
+    dying["metadata"]["deletionTimestamp"] = when(75)
+    runs.saw(dying)
+    await runs.to(200)
+    assert runs.world.events.reasons()[1:] == ["NeverStarted", "RunStuck"]
+    runs.saw(dying, deleted=True)
+    runs.saw(ended(body, 210, "DeadlineExceeded", "Job was active longer than specified deadline"))
+    await runs.to(215)
+    assert runs.world.events.reasons()[1:] == ["NeverStarted", "RunStuck", "DeadlineExceeded"]
+    later = runs.job(4)
+    runs.saw(ended(later, 250, "DeadlineExceeded", "x"), pod(later, state=running(242)))
+    await runs.to(255)
+    assert [run.outcome for run in runs.world.ended] == ["DeadlineExceeded"] * 2
+    assert runs.world.events.reasons()[1:] == ["NeverStarted", "RunStuck", "DeadlineExceeded"]
 
 
 @in_loop

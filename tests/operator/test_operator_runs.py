@@ -188,6 +188,24 @@ def test_a_pod_on_a_dead_node_makes_the_run_stuck() -> None:
     assert getattr(trouble(131, given_up), "word", None) == "RunStuck"
 
 
+def test_a_node_that_says_nothing_leaves_open_whether_the_pod_started() -> None:
+    """Its kubelet is dead: the container may run all the same, and the app may have been asked."""
+    found = trouble(61, JOB, pod(JOB))
+    assert found is not None
+    assert found.word == "NeverStarted"
+    assert (
+        found.text
+        == f"pod {JOB['metadata']['name']}-0 on node node-1 was not seen to start: the node has not said a word"
+    )
+    given_up = run(ended(JOB, 700, DEADLINE, "Job was active longer than specified deadline"), pod(JOB))
+    assert given_up.message == "no start of its pod was seen: Job was active longer than specified deadline"
+    nowhere = pod(JOB)
+    nowhere["spec"] = {}
+    assert getattr(trouble(61, JOB, nowhere), "text", "").endswith("was not seen to start: it waits for a node")
+    assert "unseen" in ADVICE["NeverStarted"]
+    assert "request" not in ADVICE["NeverStarted"], "nobody knows whether one was sent"
+
+
 def test_trouble_that_comes_by_time_alone_is_looked_for_in_time() -> None:
     """Whenever trouble appears without an event, that moment was announced."""
     cases: tuple[list[Object], ...] = ([], [pod(JOB, state=waiting("ContainerCreating"))], [pod(JOB, state=running())])

@@ -1,8 +1,8 @@
 """Which Events a CronJob's runs are worth: the first failure, then ever fewer, and the recovery; no I/O, no clock.
 
 A job that fails each minute, or every other minute, must not fill etcd (attack C8): a row of failures is told at its
-start and at the 3rd, 10th, 30th … of them, and a new row at most every five minutes. A recovery is told where the
-failure was. A success is no news.
+start, at the 3rd, 10th, 30th … of them, and once for each further word; a new row at most every five minutes. A
+recovery is told where the failure was. A success is no news.
 """
 
 from __future__ import annotations
@@ -116,9 +116,11 @@ def _spoken(told: Told, word: str, now: datetime) -> Told:
 
 def _worth(told: Told, word: str, failures: int, now: datetime) -> bool:
     quiet = told.at is not None and now - told.at < QUIET
-    if not told.failing or failures == 1:  # the latter after a success that nobody saw
+    if told.failing and word not in told.words:
+        return True
+    if not told.failing or failures == 1:  # the latter after a success that nobody saw, or of a trouble that was told
         return not quiet
-    return _is_milestone(failures) or word not in told.words
+    return _is_milestone(failures)
 
 
 def _is_milestone(failures: int) -> bool:

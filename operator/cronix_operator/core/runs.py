@@ -37,7 +37,8 @@ ADVICE: Mapping[str, str] = MappingProxyType(
         wire.LOCK_CONTENDED: "another run held the lock; this one did nothing",
         wire.INTERRUPTED: "the pod was stopped before the app had answered; see who drained the node or deleted it",
         DEADLINE_EXCEEDED: "the run took longer than its attempts may; see whether the node or the app was too slow",
-        NEVER_STARTED: "no request was sent; mend what keeps the pod from starting (kubectl describe job,pod)",
+        NEVER_STARTED: "mend what keeps the pod from starting (kubectl describe job,pod); on a node that has gone "
+        "silent it may have started unseen",
         SUPERSEDED: "the next slot replaced it (policy.concurrency: Replace); run it less often, or make it shorter",
         CRASHED: "the signer ended without a word; see exit code, memory limit and kubectl logs",
         REMOVED: "somebody deleted the Job before its end was seen",
@@ -182,11 +183,18 @@ def _why_not_started(job: JobFacts, pods: list[PodFacts]) -> str:
         return _waits(waits)
     if not pods:
         return f"Kubernetes made no pod for it (a quota, Pod Security, an admission webhook?): {job.failure_text}"
-    return f"its pod never started: {job.failure_text}"
+    return f"no start of its pod was seen: {job.failure_text}"
 
 
 def _waits(pod: PodFacts) -> str:
     return f"{pod.waiting}: {pod.waiting_text}" if pod.waiting_text else pod.waiting
+
+
+def _not_seen(pod: PodFacts) -> str:
+    """That a pod runs only its node can say: when that is dead, nobody knows."""
+    if not pod.node:
+        return f"pod {pod.name} was not seen to start: {_waits(pod) or 'it waits for a node'}"
+    return f"pod {pod.name} on node {pod.node} was not seen to start: {_waits(pod) or 'the node has not said a word'}"
 
 
 def _crash(last: PodFacts | None, job: JobFacts) -> str:
@@ -232,7 +240,7 @@ def trouble_of(job: JobFacts, pods: Iterable[PodFacts], now: datetime) -> Troubl
         return None
     if not known:
         return Trouble(NEVER_STARTED, "Kubernetes makes no pod for it: a quota, Pod Security or an admission webhook")
-    return Trouble(NEVER_STARTED, f"pod {known[-1].name} does not start: {_waits(known[-1]) or 'it waits for a node'}")
+    return Trouble(NEVER_STARTED, _not_seen(known[-1]))
 
 
 def next_trouble(job: JobFacts, pods: Iterable[PodFacts], now: datetime) -> datetime | None:
