@@ -202,6 +202,18 @@ def test_who_may_be_written(edit: Edit, plain: str, adopting: str) -> None:
         assert decision.reason == reason
 
 
+def test_what_a_deleted_app_of_the_same_name_has_left_needs_no_hand() -> None:
+    """K8: the CRD was deleted and made anew; until garbage collection has come round, the names are taken."""
+    told = decided(edited(lambda b: owner(b).update(uid=OTHER_UID)))
+    assert isinstance(told, JobFault)
+    assert told.reason == "NameConflict"
+    assert f"is still there from an earlier CronixApp/{APP.name}" in told.message
+    assert "rename" not in told.message
+    other = decided(edited(others_child))
+    assert isinstance(other, JobFault)
+    assert "belongs to CronixApp/other; rename the job" in other.message
+
+
 def test_adopting_removes_the_peers_mark_in_the_same_write() -> None:
     body = merged_body(WANT, edited(peer_made))
     assert "cronix.dev/managed" not in body["metadata"]["labels"]

@@ -71,7 +71,7 @@ def decide(app: App, want: DesiredCronJob, live: KubeObject | None, ground: Grou
         return Change("create", want.name, "Drifted" if gone else "Missing", desired=want)
     owner = _ownership(app, live)
     if owner == "foreign" and not (app.adopt and _adoptable(live)):
-        return JobFault(want.job, want.index, "NameConflict", _conflict_text(want, live))
+        return JobFault(want.job, want.index, "NameConflict", _conflict_text(app, want, live))
     if live["metadata"].get("deletionTimestamp") and not _foreign_finalizers(live["metadata"]):
         return None  # Kubernetes is about to be done with it; the watch tells when it is gone, and it is made anew
     known = ground.pairs.get(want.name)
@@ -161,8 +161,14 @@ def _adoptable(live: KubeObject) -> bool:
     return not owners and (orphan or labels.get(naming.PEER_MANAGED) == "true")
 
 
-def _conflict_text(want: DesiredCronJob, live: KubeObject) -> str:
-    owners = [f"{o.get('kind')}/{o.get('name')}" for o in live["metadata"].get("ownerReferences") or []]
+def _conflict_text(app: App, want: DesiredCronJob, live: KubeObject) -> str:
+    references = live["metadata"].get("ownerReferences") or []
+    if any((o.get("kind"), o.get("name")) == (KIND, app.name) and o.get("uid") != app.uid for o in references):
+        return (  # two of one name cannot be at once: that one was deleted, alone or with its CRD
+            f'CronJob "{want.name}" is still there from an earlier {KIND}/{app.name}, which was deleted; Kubernetes\' '
+            "garbage collection removes it, and then it is made anew"
+        )
+    owners = [f"{o.get('kind')}/{o.get('name')}" for o in references]
     holder = f"belongs to {', '.join(owners)}" if owners else "has no owner"
     return (
         f'CronJob "{want.name}" already exists and {holder}; rename the job, delete that CronJob, or, if it came from '
