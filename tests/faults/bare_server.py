@@ -5,6 +5,7 @@ What happens to them happens to nobody else, so tests of faults run beside all o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from cronix_cluster.standalone import apiserver_command_line, command_line, etcd
 from e2e.e2e_helpers import wait_until
 
 START_SECONDS = 120
+GRACE_SECONDS = 30
 
 
 class BareServer:
@@ -65,11 +67,18 @@ class BareServer:
             raise AssertionError(f"{exc}\n{(self._paths.logs / f'{name}.log').read_text()[-3000:]}") from exc
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """SIGSTOP, SIGCONT, SIGTERM or SIGKILL for one; after the last two it is waited for."""
+        """SIGSTOP, SIGCONT, SIGTERM or SIGKILL for one; after the last two it is waited for.
+
+        An API server that is told to end waits a minute for its clients: after GRACE_SECONDS it is killed, as a kubelet
+        does it.
+        """
         process = self._processes[name]
         process.send_signal(number)
         if number in {signal.SIGKILL, signal.SIGTERM}:
-            process.wait(60)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_SECONDS)
+            process.kill()
+            process.wait(30)
 
     def stop(self) -> None:
         """All of them, at once: nothing of theirs is kept."""

@@ -120,15 +120,17 @@ class FaultProxy:
             body = await reader.readexactly(_length(head))
             request = Seen(len(self.seen) + 1, method, path)
             self.seen.append(request)
+            fault = self.decide(request)
             try:
-                await self._act(request, self.decide(request), _closing(head) + body, writer)
+                if fault is not None and fault.stalls:
+                    await reader.read()  # until the client has given up
+                else:
+                    await self._act(request, fault, _closing(head) + body, writer)
             except asyncio.CancelledError:
                 writer.transport.abort()
         writer.close()
 
     async def _act(self, request: Seen, fault: Fault | None, raw: bytes, writer: asyncio.StreamWriter) -> None:
-        if fault is not None and fault.stalls:
-            await asyncio.Event().wait()
         if fault is not None and (fault.status is not None or fault.event is not None):
             writer.write(_answer(fault))
             await writer.drain()
