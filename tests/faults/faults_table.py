@@ -29,9 +29,10 @@ def table(figures: Iterable[Figure]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
-def keep_round(figures: Iterable[Figure]) -> None:
-    """Add a round; the last three are kept."""
-    rounds = json.loads(RESULTS.read_text())["rounds"] if RESULTS.exists() else []
+def keep_round(figures: Iterable[Figure], series: str = "rounds") -> None:
+    """Add a round to this series; the last three of each are kept."""
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     seconds = {figure.fault: figure.seconds for figure in figures}
-    rounds.append({"ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "seconds_to_converge": seconds})
-    RESULTS.write_text(json.dumps({"rounds": rounds[-ROUNDS:]}, indent=1, ensure_ascii=False) + "\n")
+    new = {"ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "seconds_to_converge": seconds}
+    kept[series] = [*kept.get(series, []), new][-ROUNDS:]
+    RESULTS.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
