@@ -29,9 +29,9 @@ def split_url(text: str) -> Url:
     Nothing is decoded, encoded or normalised. Only printable ASCII without blanks is taken: what else to put on the
     request line would be a guess, and the signature covers it.
     """
-    for position, char in enumerate(text):
-        if not "!" <= char <= "~":
-            raise ValueError(f"U+{ord(char):04X} at {position}; percent-encode everything but printable ASCII")
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        position, char = next((i, char) for i, char in enumerate(text) if not "!" <= char <= "~")
+        raise ValueError(f"U+{ord(char):04X} at {position}; percent-encode everything but printable ASCII")
     scheme, separator, rest = text.partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in _DEFAULT_PORT:

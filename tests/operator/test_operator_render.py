@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from cronix_operator.core import naming
 from cronix_operator.core.errors import Stalled
+from cronix_operator.core.kinds import knobs_for
 from cronix_operator.core.model import App
-from cronix_operator.core.render import knobs_for, render, spec_hash
+from cronix_operator.core.render import render, spec_hash
 from cronix_operator.core.settle import accept
 from cronix_protocol.jobfile import parse_job_file
 from operator_fakes.builders import ENDPOINT, LIMITS, ZONES, desired, document, job, make_app, manifest, one

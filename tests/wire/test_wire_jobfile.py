@@ -302,6 +302,18 @@ def test_url_is_split_and_not_changed(text: str, host: str, port: int, path: str
     assert (url.host, url.port, url.path, url.authority) == (host, port, path, authority)
 
 
+def test_no_character_passes_that_the_wire_cannot_carry() -> None:
+    """Every one of them, alone in an URL's path and in a header's value."""
+    for char in map(chr, (*range(0x250), 0x2028, 0xD800, 0xFEFF, 0x1F600)):
+        fault = header_fault("X-A", f"a{char}b")
+        assert (fault is None) is (" " <= char <= "~" or char == "\t"), hex(ord(char))
+        if "!" <= char <= "~":
+            assert split_url(f"http://h/a{char}b").host == "h"
+        else:
+            with pytest.raises(ValueError, match=f"U\\+{ord(char):04X} at 10"):
+                split_url(f"http://h/a{char}b")
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=12),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),

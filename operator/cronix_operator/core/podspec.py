@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cronix_operator.core import budget, naming
+from cronix_operator.core import naming
 from cronix_operator.core.model import Connection, ExtraScheme, JobKnobs, Limits, SecretKey, SigningKey
 from cronix_operator.core.schemes import SCHEMES_DIR, schemes_volume
 
@@ -65,7 +65,7 @@ def pod_template(
     keys: Sequence[MountedKey],
     extra_schemes: Sequence[ExtraScheme],
     job_file: str,
-    budget_seconds: int,
+    deadline_seconds: int,
     limits: Limits,
     told: Sequence[tuple[dict[str, Any], dict[str, Any]]] = (),
 ) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def pod_template(
     if pod.get("annotations"):
         metadata["annotations"] = dict(pod["annotations"])
     spec: dict[str, Any] = {
-        "activeDeadlineSeconds": budget.pod_deadline_seconds(budget_seconds),
+        "activeDeadlineSeconds": deadline_seconds,
         "automountServiceAccountToken": False,
         "containers": [_container(pod, mounts, job_file, limits)],
         "dnsPolicy": "ClusterFirst",

@@ -7,19 +7,19 @@ jobs go on.
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from cronix_operator.core import budget, naming, podspec, targets
 from cronix_operator.core.app import owner_reference
-from cronix_operator.core.keys import KeyNotMapped, job_keys
+from cronix_operator.core.keys import KeyNotMapped
+from cronix_operator.core.kinds import Common, Kind, Own, overrides_of
 from cronix_operator.core.model import App, Desired, DesiredCronJob, Endpoint, ExtraScheme, JobFault, JobKnobs, Limits
-from cronix_operator.core.previous import SUCCESS_FILE, success_volume
+from cronix_operator.core.mold import sorted_json
+from cronix_operator.core.previous import SUCCESS_FILE
 from cronix_operator.core.schemes import schemes_fire, schemes_for, why_impossible
-from cronix_protocol.canonical import job_hash, normalized_job
+from cronix_protocol.canonical import job_hashes, normalized_job
 from cronix_protocol.jobfaults import kubernetes_faults
 from cronix_protocol.jobfile import JobFileInvalid, dump_job_file, parse_job_file
 from cronix_protocol.manifest import Job, Manifest
@@ -28,8 +28,6 @@ from cronix_protocol.schedule import parse_schedule
 # One env string of the kernel is at most 128 KiB (measured: 131,060 bytes); half of it is generous for a job.
 MAX_JOB_FILE_BYTES = 64 * 1024
 MAX_BUDGET_SECONDS = 24 * 3600
-# Made once: `json.dumps` makes an encoder for every call that asks for more than its defaults.
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 class _Unrenderable(Exception):
@@ -54,14 +52,15 @@ def render(
     """
     cron_jobs: list[DesiredCronJob] = []
     faults: list[JobFault] = []
+    common = Common(app, endpoint, limits, preferred_keys)
     for job in manifest.jobs:
         found = kubernetes_faults(job, time_zones)
         if found:
             faults.extend(JobFault(job.name, None, fault.code, f"{fault.path}: {fault.message}") for fault in found)
             continue
-        for index in range(len(job.schedules)):
+        for index, fingerprint in enumerate(job_hashes(job)):
             try:
-                cron_jobs.append(_cron_job(app, job, index, endpoint, limits, preferred_keys))
+                cron_jobs.append(_cron_job(common, job, index, fingerprint))
             except (_Unrenderable, targets.TargetRefused) as exc:
                 faults.append(JobFault(job.name, index, exc.reason, exc.message))
     return Desired(tuple(cron_jobs), tuple(faults), tuple(job.name for job in manifest.jobs))
@@ -69,67 +68,86 @@ def render(
 
 def spec_hash(spec: Mapping[str, Any]) -> str:
     """64 bits over a CronJob spec's canonical JSON, as 16 hex digits; equal iff the specs are."""
-    return hashlib.sha256(_canonical(spec).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return _hash_of(sorted_json(spec))
 
 
-def knobs_for(app: App, job: str) -> JobKnobs:
-    """The CronixApp's knobs for one job: the first override that says a field wins, then `jobDefaults`."""
-    layers = [o.knobs for o in app.overrides if any(fnmatch.fnmatchcase(job, glob) for glob in o.jobs)]
-    layers.append(app.job_defaults)
-    merged: dict[str, Any] = {}
-    for field in JobKnobs.__dataclass_fields__:
-        merged[field] = next((v for layer in layers if (v := getattr(layer, field)) is not None), None)
-    return JobKnobs(**merged)
+def _hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _cron_job(
-    app: App, job: Job, index: int, endpoint: Endpoint | None, limits: Limits, preferred_keys: Sequence[str]
-) -> DesiredCronJob:
-    knobs = knobs_for(app, job.name)
+def _cron_job(common: Common, job: Job, index: int, fingerprint: str) -> DesiredCronJob:
+    app = common.app
     name = naming.cron_job_name(app.app, job.name, index)
     labels = naming.labels(app.app, job.name, index)
-    schedule = parse_schedule(job.schedules[index])
-    fingerprint = job_hash(job, index)
-    seconds = _budget(job, knobs)
-    try:
-        keys = podspec.mounted_keys(job_keys(app, job.secret_refs, preferred_keys))
-    except KeyNotMapped as exc:
-        raise _Unrenderable("KeyNotMapped", _key_advice(exc, app)) from exc
-    extra_schemes = _schemes(app, job)
-    fire = _fire(app, job, name, endpoint, knobs, seconds)
-    if extra_schemes:
-        fire["schemes"] = schemes_fire(extra_schemes)
+    overrides = overrides_of(app, job.name)
+    seconds = _budget(job, common.knobs(overrides))
+    keys = _keys(common, job)
+    kind = Kind(overrides, job.secret_refs, _schemes(app, job))
+    own = Own(
+        schedule=parse_schedule(job.schedules[index]).kubernetes,
+        time_zone=job.timezone,
+        concurrency=job.policy.concurrency,
+        suspend=is_suspended(app, job.name),
+        job=job.name,
+        job_label=labels[naming.JOB],
+        index_label=labels[naming.INDEX],
+        job_deadline_seconds=budget.job_deadline_seconds(seconds),
+        pod_deadline_seconds=budget.pod_deadline_seconds(seconds),
+        job_file=_job_file(common, kind, job, index, keys, _fire(common, kind, job, name, seconds)),
+    )
+    mold, filling = common.mold(kind), own._asdict()
+    body = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": _metadata(app, job, name, labels, fingerprint),
+        "spec": mold.filled(filling),
+    }
+    hashed = _hash_of(mold.text(filling))
+    return DesiredCronJob(name, job.name, index, own.schedule, own.time_zone, body, hashed, fingerprint)
+
+
+def _job_file(
+    common: Common,
+    kind: Kind,
+    job: Job,
+    index: int,
+    keys: Sequence[podspec.MountedKey],
+    fire: Mapping[str, object],
+) -> str:
     text = dump_job_file(
-        app=app.app,
+        app=common.app.app,
         job=normalized_job(job),
         secret_refs=[f"file:{key.file}" for key in keys],
         schedule_index=index,
         fire=fire,
     )
-    _check_job_file(text)
-    told = [success_volume(app.name, job.name)] if knobs.previous_success_time else []
-    pod = podspec.pod_template(app.connection, knobs, labels, keys, extra_schemes, text, seconds, limits, told)
-    spec = _spec(app, job, schedule.kubernetes, knobs, labels, seconds, pod)
-    body = {
-        "apiVersion": "batch/v1",
-        "kind": "CronJob",
-        "metadata": _metadata(app, job, name, labels, fingerprint),
-        "spec": spec,
-    }
-    return DesiredCronJob(name, job.name, index, schedule.kubernetes, job.timezone, body, spec_hash(spec), fingerprint)
+    # Once for each kind: what is the app's own part is the same in all of them, and what is the job's own has come
+    # through the manifest's parser and `kubernetes_faults`, which let nothing pass that the signer refuses (a law test
+    # holds them against each other). To read each file again was a sixth of what rendering cost.
+    part = (kind, fire.get("target_base_url"))
+    if part not in common.checked:
+        _check_job_file(text)
+        common.checked.add(part)
+    if len(text) > MAX_JOB_FILE_BYTES:  # it is ASCII
+        raise _Unrenderable(
+            "JobTooLarge", f"the job file is {len(text)} bytes, at most {MAX_JOB_FILE_BYTES}; shorten request.body"
+        )
+    return text
 
 
 def _check_job_file(text: str) -> None:
-    """What the signer would refuse at every run is refused here, once."""
+    """What the signer would refuse at every run is refused here."""
     try:
         parse_job_file(text)
     except JobFileInvalid as exc:
         raise _Unrenderable("InvalidJobFile", str(exc)) from exc
-    if len(text.encode()) > MAX_JOB_FILE_BYTES:
-        raise _Unrenderable(
-            "JobTooLarge",
-            f"the job file is {len(text.encode())} bytes, at most {MAX_JOB_FILE_BYTES}; shorten request.body",
-        )
+
+
+def _keys(common: Common, job: Job) -> tuple[podspec.MountedKey, ...]:
+    try:
+        return common.keys(job.secret_refs)
+    except KeyNotMapped as exc:
+        raise _Unrenderable("KeyNotMapped", _key_advice(exc, common.app)) from exc
 
 
 def _budget(job: Job, knobs: JobKnobs) -> int:
@@ -165,11 +183,12 @@ def _key_advice(exc: KeyNotMapped, app: App) -> str:
     )
 
 
-def _fire(app: App, job: Job, name: str, endpoint: Endpoint | None, knobs: JobKnobs, seconds: int) -> dict[str, object]:
-    target = targets.decide_target(app, endpoint, job.request.url)
+def _fire(common: Common, kind: Kind, job: Job, name: str, seconds: int) -> dict[str, object]:
+    knobs = common.knobs(kind.overrides)
+    target = targets.decide_target(common.app, common.endpoint, job.request.url)
     fire: dict[str, object] = {
         "cronjob": name,
-        "app_uid": app.uid,
+        "app_uid": common.app.uid,
         "starting_deadline_seconds": knobs.starting_deadline_seconds or podspec.STARTING_DEADLINE_SECONDS,
         "active_deadline_seconds": budget.job_deadline_seconds(seconds),
     }
@@ -183,7 +202,9 @@ def _fire(app: App, job: Job, name: str, endpoint: Endpoint | None, knobs: JobKn
         fire["honor_retry_after"] = True
     if knobs.previous_success_time:
         fire["previous_success_file"] = SUCCESS_FILE
-    fire.update(podspec.connection_fire(app.connection))
+    fire.update(common.connection_fire)
+    if kind.schemes:
+        fire["schemes"] = schemes_fire(kind.schemes)
     return fire
 
 
@@ -204,31 +225,3 @@ def _metadata(app: App, job: Job, name: str, labels: Mapping[str, str], fingerpr
 def is_suspended(app: App, job: str) -> bool:
     """Whether a job is suspended: its app is, or the annotation `cronix.dev/suspended-jobs` names it."""
     return app.suspend or job in app.suspended_jobs
-
-
-def _spec(
-    app: App, job: Job, schedule: str, knobs: JobKnobs, labels: Mapping[str, str], seconds: int, pod: Mapping[str, Any]
-) -> dict[str, Any]:
-    job_spec: dict[str, Any] = {
-        "activeDeadlineSeconds": budget.job_deadline_seconds(seconds),
-        "backoffLimit": budget.BACKOFF_LIMIT,
-        "podFailurePolicy": podspec.pod_failure_policy(),
-        "podReplacementPolicy": "Failed",
-        "template": pod,
-    }
-    if knobs.ttl_seconds_after_finished is not None:
-        job_spec["ttlSecondsAfterFinished"] = knobs.ttl_seconds_after_finished
-    return {
-        "schedule": schedule,
-        "timeZone": job.timezone,
-        "startingDeadlineSeconds": knobs.starting_deadline_seconds or podspec.STARTING_DEADLINE_SECONDS,
-        "concurrencyPolicy": job.policy.concurrency,
-        "suspend": is_suspended(app, job.name),
-        "successfulJobsHistoryLimit": _default(knobs.successful_jobs_history_limit, 3),
-        "failedJobsHistoryLimit": _default(knobs.failed_jobs_history_limit, 1),
-        "jobTemplate": {"metadata": {"labels": dict(labels)}, "spec": job_spec},
-    }
-
-
-def _default(value: int | None, default: int) -> int:
-    return default if value is None else value

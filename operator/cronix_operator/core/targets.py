@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+from functools import lru_cache
 from typing import TypeAlias
 
 from cronix_operator.core.model import App, ConfigMapSource, Endpoint, InlineSource
 from cronix_protocol.faults import quoted
 from cronix_protocol.joburl import Url, split_url
 
+MAX_KEPT = 253  # characters of what is remembered for the next job; no host that DNS can hold is longer
 FORBIDDEN_NAMES = frozenset(
     {"localhost", "ip6-localhost", "ip6-loopback", "metadata.google.internal", "metadata", "instance-data"}
 )
@@ -53,9 +55,12 @@ def decide_target(app: App, endpoint: Endpoint | None, url: str) -> Target:
 def _split(url: str) -> Url:
     """The signer's own reading of a URL: with another parser, what is checked might not be what is called."""
     try:
-        return split_url(url)
+        return _parts(url) if len(url) <= MAX_KEPT else split_url(url)
     except ValueError as exc:
         raise TargetRefused("InvalidURL", f"{quoted(url)} cannot be called: {exc}") from exc
+
+
+_parts = lru_cache(maxsize=1024)(split_url)  # the source's and the Service's own URL are asked about for each job
 
 
 def _check_host(app: App, endpoint: Endpoint | None, job: Url) -> None:
@@ -114,6 +119,11 @@ def is_cluster_name(host: str) -> bool:
 
 def is_forbidden_host(host: str) -> bool:
     """Loopback, link-local, unspecified and metadata hosts, by name or literal address, however they are written."""
+    return len(host) > MAX_KEPT or _is_forbidden_host(host)
+
+
+@lru_cache(maxsize=1024)  # an app's jobs go to few hosts
+def _is_forbidden_host(host: str) -> bool:
     host = _bare(host)
     if not host or not host.isascii() or host in FORBIDDEN_NAMES or host.endswith(".localhost"):
         return True
