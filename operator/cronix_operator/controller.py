@@ -33,7 +33,6 @@ from cronix_operator.workqueue import WorkQueue
 
 logger = logging.getLogger("cronix.operator")
 
-FIRST_ROWS_SECONDS = 2.0  # a start moves CronJob, Job and pod: one write for all three
 FIRST_BACKOFF_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 600.0
 
@@ -146,7 +145,7 @@ class Controller:
         return None if tenant is None else tenant.status.get("jobs")
 
     def runs_moved(self, key: Key, *, urgent: bool) -> None:
-        """Runs have news for an app's status: a condition at once, rows at most every ten seconds."""
+        """Runs have ended or do not get on: a condition at once, rows at most every ten seconds."""
         tenant = self._tenants.get(key)
         if tenant is not None:
             self._queue.add(key, 0.0 if urgent else tenant.pause(self._now().monotonic))
@@ -167,10 +166,10 @@ class Controller:
             self._queue.add(key, delay_seconds)
 
     def rows_moved(self, key: Key) -> None:
-        """Kubernetes wrote the status of one of an app's CronJobs: due when that may be shown."""
+        """A run has started, or Kubernetes wrote the status of a CronJob: due later, or with what comes before."""
         tenant = self._tenants.get(key)
         if tenant is not None:
-            self._queue.add(key, max(FIRST_ROWS_SECONDS, tenant.pause(self._now().monotonic)))
+            self._queue.add(key, tenant.pause_of_start(self._now().monotonic))
 
     async def put_right(self, app: App, results: Sequence[Done]) -> None:
         """Single CronJobs were put right without a walk: say so."""

@@ -41,13 +41,15 @@ class _Job:
 class Look:
     """What one look at an app gave. `began`: CronJobs that are looked at from now on, and what status says was counted.
 
-    `moved`: whether status has something new to show. `urgent`: whether a condition came, went or has another reason.
-    `again`: when to look next although nothing happens.
+    `moved`: whether status has something new to show of runs that ended or do not get on. `started`: of runs that only
+    began. `urgent`: whether a condition came, went or has another reason. `again`: when to look next although nothing
+    happens.
     """
 
     began: tuple[tuple[Origin, Totals], ...]
     news: tuple[Announcement, ...]
     moved: bool
+    started: bool
     urgent: bool
     again: datetime | None
 
@@ -138,7 +140,7 @@ class RunBook:
         began: list[tuple[Origin, Totals]] = []
         news: list[Announcement] = []
         moments: list[datetime] = []
-        moved = False
+        moved = started = False
         stuck_before = self._stuck(namespace, app_uid)
         for key in sorted(self._owned.get((namespace, app_uid), ())):
             due = self._again.get(key)
@@ -160,10 +162,11 @@ class RunBook:
                 self._unmarked[namespace, app_uid] = ended[-MAX_UNMARKED:]
             news += step.news
             moments += filter(None, [step.again])
-            moved |= _shown(before) != _shown(step.log)
+            moved |= _ends_shown(before) != _ends_shown(step.log)
+            started |= _starts_shown(before) != _starts_shown(step.log)
         kept, self._spoken[namespace, app_uid] = paced(news, self._spoken.get((namespace, app_uid), ()), now)
         urgent = stuck_before != self._stuck(namespace, app_uid)
-        return Look(tuple(began), tuple(kept), moved, urgent, min(moments, default=None))
+        return Look(tuple(began), tuple(kept), moved, started, urgent, min(moments, default=None))
 
     def _stuck(self, namespace: str, app_uid: str) -> str | None:
         """The reason of the condition RunStuck. How many runs it speaks of may change as often as rows do."""
@@ -284,6 +287,11 @@ def _seen(job: _Job) -> Seen:
     return Seen(job.facts, tuple(job.pods.values()), None if job.gone else job.end_seen)
 
 
-def _shown(log: Log) -> tuple[object, ...]:
-    """What status shows of a log."""
-    return (log.history.last, log.history.failures, log.active, log.trouble, log.under_way, log.slots.missed)
+def _ends_shown(log: Log) -> tuple[object, ...]:
+    """What status shows of runs that ended, do not get on, or never began."""
+    return (log.history.last, log.history.failures, log.history.totals, log.trouble, log.slots.missed)
+
+
+def _starts_shown(log: Log) -> tuple[object, ...]:
+    """What status shows of runs that go on."""
+    return (log.active, log.under_way)

@@ -139,6 +139,8 @@ class RunWatch:
             self._metrics.began(subject, origin, totals)
         if look.moved or look.urgent:
             self._host.runs_moved(key, urgent=look.urgent)
+        elif look.started:
+            self._host.rows_moved(key)
         waits = [SILENCE_SECONDS]
         if look.again is not None:
             waits.append((look.again - now.utc).total_seconds())

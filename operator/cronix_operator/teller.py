@@ -13,7 +13,7 @@ from cronix_operator.core.errors import ReconcileError, Stalled
 from cronix_operator.core.model import App, Done, Now, Subject
 from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.samples import corrected_and_pruned, status_samples
-from cronix_operator.core.status import as_they_stood, may_wait, patch_for, refused, summarize
+from cronix_operator.core.status import as_they_stood, may_wait, may_wait_for_the_end, patch_for, refused, summarize
 from cronix_operator.measure import tell_walk
 from cronix_operator.ports import EventPort, Key, MetricsPort, StatusPort
 from cronix_operator.runwatch import RunWatch
@@ -55,15 +55,17 @@ class Teller:
         status = summarize(app, tenant.memory, outcome, tenant.status, now.utc, self._runs.logs(app.subject))
         tell_walk(self._metrics, app, tenant.memory, outcome, {**tenant.status, **status}, now.utc)
         patch = patch_for(status, tenant.status)
-        pause = tenant.pause(now.monotonic)
-        if patch is not None and pause > 0 and may_wait(patch["status"], tenant.status):
+        pause = 0.0 if patch is None else _pause(tenant, patch["status"], now.monotonic)
+        if pause > 0:
             again_seconds = pause
         elif not await self._write_down(app.subject, patch):
             return None
-        elif patch is not None:
+        elif patch is None:
+            tenant.started_monotonic = None  # whatever had started is told, or undone
+        else:
             # Only what was really written is remembered: a refused write is tried again by the next walk.
-            tenant.status = {**{k: v for k, v in tenant.status.items() if k not in patch["status"]}, **status}
-            tenant.written_monotonic = now.monotonic
+            left = {k: v for k, v in tenant.status.items() if k not in patch["status"]}
+            tenant.written({**left, **status}, now.monotonic)
         await self._say(app, [*announce(outcome), *news])
         return Told(str(status["conditions"][0]["reason"]), again_seconds)
 
@@ -96,8 +98,7 @@ class Teller:
         self._metrics.set_app(key, status_samples(key, status))
         patch = patch_for(status, tenant.status)
         if await self._write_down(tenant.subject, patch) and patch is not None:
-            tenant.status = {**tenant.status, **patch["status"]}
-            tenant.written_monotonic = now.monotonic
+            tenant.written({**tenant.status, **patch["status"]}, now.monotonic)
 
     async def write_down_runs(self, key: Key, tenant: Tenant) -> None:
         """The last write of this process: a run that was counted but not marked would be counted again by the next."""
@@ -107,3 +108,10 @@ class Teller:
                 await self._write_down(tenant.subject, patch)
         except (ReconcileError, TimeoutError):
             logger.warning("runs not written down", extra={"namespace": key[0], "app": key[1]})
+
+
+def _pause(tenant: Tenant, status: Mapping[str, Any], now_monotonic: float) -> float:
+    """Seconds that this status is to wait: none where anything but runs has news."""
+    if may_wait_for_the_end(status, tenant.status):
+        return tenant.pause_of_start(now_monotonic)
+    return tenant.pause(now_monotonic) if may_wait(status, tenant.status) else 0.0

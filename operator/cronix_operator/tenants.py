@@ -15,12 +15,16 @@ from cronix_operator.core.touchup import Seen
 from cronix_operator.ports import Key
 
 STATUS_COALESCE_SECONDS = 10.0
+# What only a start moved waits, so that the run's end does not find its write spent: counters come with that write.
+STARTS_WAIT_SECONDS = 12.0
 _READ_ANNOTATIONS = "cronix.dev/"
 
 
 @dataclasses.dataclass(slots=True)
 class Tenant:
     """One CronixApp as last seen: its body, the core's memory of it, the status last written and when, failed walks.
+
+    `started_monotonic`: since when a start waits to be shown in status.
 
     Whoever holds `lock` is the one writer of `memory`: a walk or a touch-up. `touched`: CronJobs, by name, of which the
     watch told meanwhile.
@@ -30,6 +34,7 @@ class Tenant:
     memory: Memory
     status: Mapping[str, Any]
     written_monotonic: float = float("-inf")
+    started_monotonic: float | None = None
     failures: int = 0
     lock: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
     touched: dict[str, Seen] = dataclasses.field(default_factory=dict)
@@ -42,6 +47,16 @@ class Tenant:
     def pause(self, now_monotonic: float) -> float:
         """Seconds until the status may be written again for what only runs did."""
         return max(0.0, self.written_monotonic + STATUS_COALESCE_SECONDS - now_monotonic)
+
+    def pause_of_start(self, now_monotonic: float) -> float:
+        """Seconds until the status may be written for what only a start moved, of which this may be the first news."""
+        if self.started_monotonic is None:
+            self.started_monotonic = now_monotonic
+        return max(self.started_monotonic + STARTS_WAIT_SECONDS - now_monotonic, self.pause(now_monotonic))
+
+    def written(self, status: Mapping[str, Any], now_monotonic: float) -> None:
+        """This status was written."""
+        self.status, self.written_monotonic, self.started_monotonic = status, now_monotonic, None
 
 
 def new_tenant(body: Mapping[str, Any]) -> Tenant:

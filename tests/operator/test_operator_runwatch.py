@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cronix_operator.runbook import MAX_JOBS_PER_CRON_JOB
+from cronix_operator.tenants import STARTS_WAIT_SECONDS, STATUS_COALESCE_SECONDS
 from operator_fakes.builders import NAMESPACE
 from operator_fakes.jobs import Object, ended, job, pod, running, terminated, waiting, when
 from operator_fakes.run_world import AFTER, NAME, POLICY, Runs, last_word, refused
@@ -38,6 +39,76 @@ async def test_a_failed_run_is_counted_told_and_shown() -> None:
     assert status["summary"]["failing"] == 1
     assert status["lastFailure"]["job"] == "sync/0"
     assert runs.world.condition("Ready")["status"] == "True", "a failing run does not change Ready"
+
+
+@in_loop
+async def test_what_only_a_start_moved_waits_and_does_not_hold_up_the_end() -> None:
+    """One write for both, at the run's end: with it come the counters, which people wait for more than for a start."""
+    runs = await Runs.standing()
+    world, body = runs.world, runs.job(0)
+    await runs.to(0)
+    runs.saw(body, pod(body, state=running(2)))
+    await runs.to(2)
+    assert world.due_in() == STARTS_WAIT_SECONDS
+    last = pod(body, state=terminated(1, refused(0), at=7))
+    runs.saw(last, ended(body, 7, POLICY))
+    await runs.to(8)
+    assert world.due_in() == 0
+    await world.walk()
+    assert [run.outcome for run in world.ended] == ["AppRejected"]
+    assert len(world.writes("cronixapps")) == 1
+    await runs.look()
+    assert world.due_in() > STATUS_COALESCE_SECONDS, "nothing more is to be written"
+
+
+@in_loop
+async def test_a_walk_during_a_run_does_not_spend_the_write_of_its_end() -> None:
+    """The manifest is read every few minutes, whatever runs do."""
+    runs = await Runs.standing()
+    world, body = runs.world, runs.job(0)
+    for number, due in enumerate((STARTS_WAIT_SECONDS, STARTS_WAIT_SECONDS - 3)):
+        runs.saw(body, pod(body, state=running(2)))
+        await runs.to(2 + 3 * number)
+        await world.walk()
+        assert (world.writes("cronixapps"), world.due_in()) == ([], due)
+    runs.saw(pod(body, state=terminated(1, refused(0), at=7)), ended(body, 7, POLICY))
+    await runs.to(8)
+    await world.walk()
+    assert len(world.writes("cronixapps")) == 1
+    runs.saw(runs.job(1))
+    await runs.to(60)
+    await world.walk()
+    assert world.due_in() == STARTS_WAIT_SECONDS, "the next start waits as long, not less"
+
+
+@in_loop
+async def test_the_row_of_a_run_that_goes_on_does_not_wait_for_its_end() -> None:
+    runs = await Runs.standing()
+    body = runs.job(0)
+    await runs.to(0)
+    runs.saw(body, pod(body, state=running(2)))
+    await runs.to(2)
+    assert await runs.world.until_due() == STARTS_WAIT_SECONDS < 15
+    assert runs.row()["activeRun"]["jobName"] == body["metadata"]["name"]
+    assert runs.world.status()["summary"]["active"] == 1
+
+
+@in_loop
+async def test_ends_in_one_moment_are_one_write_and_the_next_comes_ten_seconds_later() -> None:
+    """C8: at most one write in ten seconds, however many runs there are."""
+    runs = await Runs.standing()
+    world, writes = runs.world, list[float]()
+    for second in range(60):
+        if second % 3 == 0:
+            body = runs.job(second, name=f"burst-{second}")
+            runs.saw(ended(body, second, POLICY), pod(body, state=terminated(1, refused(0), at=second)))
+        await runs.to(second)
+        if world.due_in() <= 0:
+            await world.walk()
+        if len(world.writes("cronixapps")) > len(writes):
+            writes.append(world.seconds)
+    assert {later - earlier for earlier, later in itertools.pairwise(writes)} == {STATUS_COALESCE_SECONDS}
+    assert len(writes) == 6
 
 
 @in_loop
@@ -216,7 +287,7 @@ async def test_a_job_whose_deletion_nobody_told_is_asked_for() -> None:
     body = runs.job(0)
     runs.saw(body, pod(body, state=running()))
     await runs.to(5)
-    await runs.world.walk()
+    await runs.world.until_due()
     assert runs.row()["activeRun"]["jobName"] == body["metadata"]["name"]
     await runs.to(400)
     await runs.to(401)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cronix_operator.controller import FIRST_ROWS_SECONDS
 from cronix_operator.core.touchup import MAX_AT_ONCE
+from cronix_operator.tenants import STARTS_WAIT_SECONDS
 from cronix_operator.touchup import SETTLE_SECONDS
 from operator_fakes.builders import NAMESPACE, job, served
 from operator_fakes.memory_api import Object
@@ -223,7 +223,7 @@ async def test_a_run_that_starts_during_a_walk_is_shown_soon_after_it() -> None:
     world.controller._queue.forget(KEY)
     world.wait(60)
     await touch_up(world)
-    assert (world.writes(), world.due_in()) == ([], FIRST_ROWS_SECONDS)
+    assert (world.writes(), world.due_in()) == ([], STARTS_WAIT_SECONDS)
 
 
 @in_loop

@@ -26,8 +26,9 @@ RUN_FIELDS = (
     "runAttempts",
 )
 _OF_SLOTS = ("lastScheduleTime", "nextRunTime")
-_OF_APP = ("nextRun", "lastFailure")
-_COUNTS = ("active", "failing")
+# What runs move in status: its own fields, those of the summary, those of a row. And which of them a start alone moves.
+_MOVED = (("nextRun", "lastFailure"), ("active", "failing"), (*RUN_FIELDS, *_OF_SLOTS))
+_STARTED = (("nextRun",), ("active",), ("activeRun", *_OF_SLOTS))
 MAX_FAILURE_MESSAGE = 512
 
 Logs = Mapping[str, Log]
@@ -91,29 +92,34 @@ def stuck(logs: Logs) -> dict[str, tuple[str, str]]:
 
 def only_runs(status: Mapping[str, Any], previous: Mapping[str, Any]) -> bool:
     """Whether `status` says nothing that is new but what runs did: no condition, no manifest, no CronJob changed."""
-    return _without_runs(status) == _without_runs(previous)
+    return _without(status, *_MOVED) == _without(previous, *_MOVED)
 
 
-def _without_runs(status: Mapping[str, Any]) -> dict[str, Any]:
-    rest = {field: value for field, value in status.items() if field not in _OF_APP}
+def only_starts(status: Mapping[str, Any], previous: Mapping[str, Any]) -> bool:
+    """Whether `status` says nothing that is new but that runs have started."""
+    return _without(status, *_STARTED) == _without(previous, *_STARTED)
+
+
+def _without(
+    status: Mapping[str, Any], fields: Sequence[str], counts: Sequence[str], of_row: Sequence[str]
+) -> dict[str, Any]:
+    rest = _less(status, fields)
     summary, rows, conditions = rest.get("summary"), rest.get("jobs"), rest.get("conditions")
     if isinstance(conditions, Sequence) and not isinstance(conditions, str):
         rest["conditions"] = [_without_names(condition) for condition in conditions]
     if isinstance(summary, Mapping):
-        rest["summary"] = {field: value for field, value in summary.items() if field not in _COUNTS}
+        rest["summary"] = _less(summary, counts)
     if isinstance(rows, Sequence) and not isinstance(rows, str):
-        rest["jobs"] = [_row_without_runs(row) for row in rows]
+        rest["jobs"] = [_less(row, of_row) if isinstance(row, Mapping) else row for row in rows]
     return rest
+
+
+def _less(part: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    return {field: value for field, value in part.items() if field not in fields}
 
 
 def _without_names(condition: object) -> object:
     """RunStuck names a run and counts the others, which change as runs do; that it is there, and why, does not wait."""
     if not isinstance(condition, Mapping) or condition.get("type") != STUCK_CONDITION:
         return condition
-    return {field: value for field, value in condition.items() if field != "message"}
-
-
-def _row_without_runs(row: object) -> object:
-    if not isinstance(row, Mapping):
-        return row
-    return {field: value for field, value in row.items() if field not in (*RUN_FIELDS, *_OF_SLOTS)}
+    return _less(condition, ("message",))

@@ -21,6 +21,7 @@ from cronix_operator.core.runstatus import (
     is_failing,
     last_failure,
     only_runs,
+    only_starts,
     overlaid,
     run_fields,
     stuck,
@@ -104,7 +105,16 @@ def patch_for(status: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[st
 
 def may_wait(status: Mapping[str, Any], previous: Mapping[str, Any]) -> bool:
     """Whether all that is new in `status` is what runs did, and so may be written a little later, for many at once."""
-    return only_runs(_without_times(status), _without_times({field: previous.get(field) for field in status}))
+    return only_runs(*_timeless(status, previous))
+
+
+def may_wait_for_the_end(status: Mapping[str, Any], previous: Mapping[str, Any]) -> bool:
+    """Whether all that is new in `status` is that runs have started, and so may wait for their end a little."""
+    return only_starts(*_timeless(status, previous))
+
+
+def _timeless(status: Mapping[str, Any], previous: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    return _without_times(status), _without_times({field: previous.get(field) for field in status})
 
 
 _OWNED_OPTIONAL = (
