@@ -7,7 +7,7 @@ a midnight may be missed) and users' Jobs follow them, so the search below visit
 Times are whole seconds since the epoch. A wall clock is the same count as if the zone were UTC.
 """
 
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -50,21 +50,37 @@ class Fields(NamedTuple):
 class _Instant:
     """A moment and the wall clock it shows in one zone; moved by Go's rules (time.Date, Time.AddDate, Time.Add)."""
 
-    __slots__ = ("hour", "minute", "seconds", "wall", "zone")
+    __slots__ = ("_fixed", "_zone", "hour", "minute", "seconds", "wall")
 
     def __init__(self, seconds: int, zone: tzinfo) -> None:
-        self.zone = zone
+        self._zone = zone
+        self._fixed = _whole_seconds(zone.utcoffset(None))  # UTC has one offset for ever, Europe/Paris has not
         self.move_to(seconds)
 
     def move_to(self, seconds: int) -> None:
         self.seconds = seconds
-        self.wall = seconds + _offset(seconds, self.zone)
+        self.wall = seconds + self._offset(seconds)
         self.hour = self.wall % _DAY // _HOUR
         self.minute = self.wall % _HOUR // _MINUTE
 
+    def leap(self, steps: int, unit: int) -> None:
+        """So many steps of `unit` seconds in one, which is quicker; a single one where the clock changes on the way.
+
+        Less than a day in all: no zone has changed its clock there and back within one.
+        """
+        start, offset = self.seconds, self.wall - self.seconds
+        self.move_to(start + steps * unit)
+        if self.wall - self.seconds != offset:
+            self.move_to(start + unit)
+
     def set_wall(self, wall: int) -> None:
         """Go's time.Date: guess the offset from the wall clock read as UTC, then look once more from there."""
-        self.move_to(wall - _offset(wall - _offset(wall, self.zone), self.zone))
+        self.move_to(wall - self._offset(wall - self._offset(wall)))
+
+    def _offset(self, seconds: int) -> int:
+        if self._fixed is not None:
+            return self._fixed
+        return _whole_seconds(datetime.fromtimestamp(seconds, self._zone).utcoffset()) or 0
 
     def date(self) -> date:
         return date.fromordinal(self.wall // _DAY + _EPOCH_ORDINAL)
@@ -93,9 +109,14 @@ class _Instant:
             self.move_to(start + _DAY)
 
 
-def _offset(seconds: int, zone: tzinfo) -> int:
-    shown = datetime.fromtimestamp(seconds, zone).utcoffset()
-    return 0 if shown is None else shown.days * _DAY + shown.seconds
+def _whole_seconds(offset: timedelta | None) -> int | None:
+    return None if offset is None else offset.days * _DAY + offset.seconds
+
+
+def _steps(bits: int, at: int, size: int) -> int:
+    """From `at` to the next value whose bit is set, or to `size`, where the next larger unit begins."""
+    later = bits >> (at + 1)
+    return (later & -later).bit_length() or size - at
 
 
 def next_fire(fields: Fields, after: int, zone: tzinfo) -> int | None:
@@ -156,7 +177,7 @@ class _Search:
             if not self.moved:
                 self.moved = True
                 at.set_wall(at.wall // _HOUR * _HOUR)
-            at.move_to(at.seconds + _HOUR)
+            at.leap(_steps(self.fields.hour, at.hour, 24), _HOUR)
             if at.hour == 0:
                 return False
         return True
@@ -167,7 +188,7 @@ class _Search:
             if not self.moved:
                 self.moved = True
                 at.move_to(at.seconds // _MINUTE * _MINUTE)
-            at.move_to(at.seconds + _MINUTE)
+            at.leap(_steps(self.fields.minute, at.minute, 60), _MINUTE)
             if at.minute == 0:
                 return False
         return True

@@ -1,11 +1,13 @@
 """When a schedule fires: clock changes, the last slot, periods, and schedules that never fire."""
 
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cronix_protocol import firing
 from cronix_protocol.schedule import Schedule, ScheduleInvalid, parse_schedule
-from protocol.protocol_helpers import zone
+from protocol.protocol_helpers import fuzz_cases, zone
 
 _UTC = zone("UTC")
 
@@ -32,6 +34,31 @@ def _walls(schedule: str, name: str, after: str, count: int) -> list[str]:
 def test_clock_changes_are_kubernetes_own(schedule: str, name: str, after: str, walls: list[str]) -> None:
     """In the gap: no run that day. In the overlap: two runs. No midnight: midnight's run is left out."""
     assert _walls(schedule, name, after, 2) == walls
+
+
+_CHANGES = {
+    "America/New_York": ("2026-03-08T07:00Z", "2026-11-01T06:00Z"),
+    "Australia/Lord_Howe": ("2026-04-04T15:00Z", "2026-10-03T15:30Z"),  # by half an hour
+    "Asia/Beirut": ("2025-03-29T22:00Z", "2025-10-25T21:00Z"),  # at midnight
+    "Pacific/Apia": ("2011-12-30T10:00Z",),  # by a day
+    "UTC": ("2026-03-08T07:00Z",),
+}
+
+
+@pytest.mark.law
+def test_to_leap_to_the_next_hour_or_minute_finds_what_steps_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Around clock changes, too: the library goes step by step, and its answers there depend on each of them."""
+    rng = random.Random(17)
+    asked: list[tuple[Schedule, datetime, str]] = []
+    for _ in range(fuzz_cases(1500)):
+        name = rng.choice(list(_CHANGES))
+        hours = ",".join(str(rng.randrange(24)) for _ in range(rng.randint(1, 3)))
+        text = f"{rng.choice(('0', '30', '15,45', '*/7'))} {rng.choice((hours, '*'))} * * {rng.choice('*0')}"
+        moment = _at(rng.choice(_CHANGES[name])) - timedelta(seconds=rng.randint(-4000, 50_000))
+        asked.append((parse_schedule(text), moment, name))
+    leapt = [schedule.next_after(moment, zone(name)) for schedule, moment, name in asked]
+    monkeypatch.setattr(firing, "_steps", lambda _bits, _at, _size: 1)
+    assert leapt == [schedule.next_after(moment, zone(name)) for schedule, moment, name in asked]
 
 
 def test_a_zone_that_skips_a_whole_day_does_not_hang() -> None:
