@@ -29,7 +29,7 @@ from cronix_operator.core.rotation import (
     round_due,
     without_verdict,
 )
-from cronix_operator.core.settle import Answer, accept, secret_refs
+from cronix_operator.core.settle import Answer, accept, hash_body, read_before, secret_refs
 from cronix_protocol.manifest import Manifest
 
 _RANDOM = SigningKey("random", SecretKey("", ""))
@@ -79,21 +79,17 @@ async def look(app: App, memory: Memory, endpoint: Endpoint, now: Now, ports: Lo
     except ReconcileError as exc:
         return Answer(fault=exc, rotation=before)
     asking = _Asking(app, endpoint, now, ports, material)
-    asking.held = to_compare(app, memory, endpoint, material)
-    manifest, fault = await asking.fetch(before)
+    asking.held, asking.last = to_compare(app, memory, endpoint, material), memory.good
+    answer = await asking.fetch(before)
+    manifest = answer.manifest
     if manifest is not None and not set(secret_refs(manifest)) <= set(refs):
         await asking.read_again(secret_refs(manifest))
     by_hand = asked_for or memory.reconcile_at != app.reconcile_at
     known = manifest if manifest is not None else memory.good.manifest if memory.good is not None else None
-    return Answer(
-        manifest,
-        endpoint,
-        fault,
-        keys=read_keys(asking.material),
-        rotation=await asking.ask_all(before, known, by_hand=by_hand),
-        etag=asking.etag,
-        unchanged=asking.unchanged,
-    )
+    # What the other keys were answered says something about those keys and nothing about this manifest: an app that is
+    # being deployed may give each request another version, with another ETag.
+    rotation = await asking.ask_all(before, known, by_hand=by_hand)
+    return dataclasses.replace(answer, keys=read_keys(asking.material), rotation=rotation)
 
 
 class _Asking:
@@ -107,8 +103,7 @@ class _Asking:
         self.material = material
         self._verdicts: dict[str, Verdict] = {}
         self.held: Good | None = None
-        self.etag: str | None = None
-        self.unchanged = False
+        self.last: Good | None = None
 
     async def read_again(self, refs: Sequence[str]) -> None:
         """The manifest names keys that were not read: the first one, or one that changed."""
@@ -117,21 +112,19 @@ class _Asking:
         except ReconcileError:
             return  # the manifest is good all the same; the next look reads them
 
-    async def fetch(self, rotation: Rotation) -> tuple[Manifest | None, ReconcileError | None]:
+    async def fetch(self, rotation: Rotation) -> Answer:
         """The manifest by the first key that is not refused, or the fault that says what is wrong."""
         order = preferred(rotation)
         keys = sorted(self.material.keys, key=lambda key: _place(order, key[0].name))[:MAX_ASKED]
         first_fault: ReconcileError | None = None
         for key in keys:
-            manifest, fault = await self._ask(key)
-            first_fault = first_fault or fault
-            if manifest is not None:
-                return manifest, None
-            if not isinstance(fault, Denied):
-                return None, fault  # the same for every key: the app is away, or what it serves is wrong
+            answer = await self._ask(key)
+            first_fault = first_fault or answer.fault
+            if not isinstance(answer.fault, Denied):
+                return answer  # a fault is the same for every key: the app is away, or what it serves is wrong
         if all(verdict == "refused" for verdict in self._verdicts.values()):
-            return None, _no_key(list(self._verdicts), first_fault)
-        return None, first_fault
+            first_fault = _no_key(list(self._verdicts), first_fault)
+        return Answer(None, self._endpoint, first_fault)
 
     async def ask_all(self, before: Rotation, manifest: Manifest | None, *, by_hand: bool) -> Rotation:
         """What is known of the keys after this look."""
@@ -167,31 +160,32 @@ class _Asking:
                 gave_up = self._verdicts[name] == "unclear"
             self._verdicts.setdefault(name, "unclear")
 
-    async def _ask(self, key: Key) -> tuple[Manifest | None, ReconcileError | None]:
+    async def _ask(self, key: Key) -> Answer:
         # Only the first request may be answered by 304: what the others ask is what the app thinks of a key.
         held, self.held = self.held, None
-        manifest, fault = await self._request(key, held)
-        self._verdicts[key[0].name] = _verdict(fault)
-        return manifest, fault
+        answer = await self._request(key, held)
+        self._verdicts[key[0].name] = _verdict(answer.fault)
+        return answer
 
     async def _verdict(self, key: Key) -> Verdict:
-        return _verdict((await self._request(key))[1])
+        return _verdict((await self._request(key)).fault)
 
-    async def _request(self, key: Key, held: Good | None = None) -> tuple[Manifest | None, ReconcileError | None]:
-        app, now = self._app, self._now
+    async def _request(self, key: Key, held: Good | None = None) -> Answer:
+        app, now, endpoint = self._app, self._now, self._endpoint
         others = tuple(other for other in self.material.keys if other[0] is not key[0])
         # The others stay in it: whatever the app echoes, no key may show.
         material = dataclasses.replace(self.material, keys=(key, *others))
         try:
             etag = None if held is None else held.etag
-            fetched = await self._ports.source.fetch(app, self._endpoint, material, int(now.utc.timestamp()), etag)
+            fetched = await self._ports.source.fetch(app, endpoint, material, int(now.utc.timestamp()), etag)
             if fetched.body is None and held is not None:
-                self.unchanged = True
-                return held.manifest, None
-            self.etag = fetched.etag
-            return accept(app, self._endpoint, fetched.body, self._ports.limits.max_cron_jobs_per_app), None
+                return Answer(held.manifest, endpoint, unchanged=True)
+            hashed = hash_body(fetched.body or b"")
+            limit, known = self._ports.limits.max_cron_jobs_per_app, read_before(self.last, hashed)
+            manifest = accept(app, endpoint, fetched.body, limit, known)
+            return Answer(manifest, endpoint, etag=fetched.etag, body_hash=hashed)
         except ReconcileError as exc:
-            return None, exc
+            return Answer(None, endpoint, exc)
 
 
 def _place(order: Sequence[str], name: str) -> int:

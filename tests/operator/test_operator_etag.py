@@ -8,12 +8,12 @@ import pytest
 
 from cronix_operator.core.conditional import usable_etag
 from cronix_operator.core.errors import Waiting
-from cronix_operator.core.model import Endpoint, Fetched, KeyMaterial, SecretKey, SigningKey
+from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial, SecretKey, SigningKey
 from cronix_operator.core.prune import CONFIRM_SECONDS
 from cronix_operator.edges.source import HttpSource
 from operator_fakes.builders import NAMESPACE, make_app, served
 from operator_fakes.hostile import Handler, HostileServer, answers, says, serving
-from operator_fakes.world import GONE, KEY, World, in_loop
+from operator_fakes.world import GONE, KEY, RANDOM_KEY, Site, World, in_loop
 
 HOST = "billing.example.com"
 APP = make_app(source={"url": f"http://{HOST}"}, allowInsecureHTTP=True)
@@ -224,3 +224,59 @@ async def test_with_two_keys_there_is_no_304() -> None:
     await world.walk()
     await world.until_due()
     assert world.site.compared == [None, None]
+
+
+class Deployed(Site):
+    """An app that verifies nothing, and of which another version answers from the second request on."""
+
+    async def fetch(
+        self, app: App, endpoint: Endpoint, material: KeyMaterial, timestamp: int, etag: str | None = None
+    ) -> Fetched:
+        self.accepts = {KEY, RANDOM_KEY}
+        answered = await super().fetch(app, endpoint, material, timestamp, etag)
+        self.answer, self.etag = served("new"), '"v2"' if self.etag else None
+        return answered
+
+
+@in_loop
+async def test_what_another_request_was_answered_is_not_taken_for_the_manifest() -> None:
+    """Between the fetch and the look at a random key the app changed: the next fetch still sees that it did.
+
+    Neither the ETag nor the bytes of the later answer may stand for the manifest that came with the earlier one.
+    """
+    for etag in (GOOD, None):
+        world = World()
+        world.site = Deployed()
+        world.restart()
+        world.site.answer, world.site.etag = served("old"), etag
+        world.apply()
+        await world.walk()
+        assert world.site.signed == [KEY, RANDOM_KEY]
+        assert world.names() == {"cronix-billing-old-0"}
+        await world.until_due()
+        assert "cronix-billing-new-0" in world.names()
+
+
+@in_loop
+async def test_the_same_bytes_are_read_once() -> None:
+    """Served again they are the manifest that is in memory; with one byte more they are read; an edit is heard, too."""
+    world = World()
+    world.site.answer = served("sync")
+    world.apply()
+    await world.walk()
+    first = world.controller._tenants[NAMESPACE, "billing"].memory.good
+    await world.until_due()
+    again = world.controller._tenants[NAMESPACE, "billing"].memory.good
+    assert first is not None
+    assert again is not None
+    assert again.manifest is first.manifest
+    assert again.fetched_at > first.fetched_at
+    world.site.answer = served("sync") + b"\n"
+    await world.until_due()
+    spaced = world.controller._tenants[NAMESPACE, "billing"].memory.good
+    assert spaced is not None
+    assert spaced.manifest is not first.manifest
+    assert (spaced.digest, spaced.changed_at) == (first.digest, first.changed_at)
+    world.apply(app="other")
+    await world.walk()
+    assert world.condition("Ready")["reason"] == "AppMismatch"

@@ -58,7 +58,8 @@ def fingerprint(live: Mapping[str, Any]) -> str:
 class Good:
     """The last manifest that was accepted: its digest, where it came from, when it was fetched and when it changed.
 
-    `etag`: what its source calls this version of it, None where it does not say.
+    `etag`: what its source calls this version of it, None where it does not say. `body_hash`: of the bytes that it was
+    read from, b"" where it was not fetched.
     """
 
     manifest: Manifest
@@ -67,6 +68,7 @@ class Good:
     fetched_at: datetime
     changed_at: datetime
     etag: str | None = None
+    body_hash: bytes = b""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ accepted here can reach the plan, so no answer of an app can delete a CronJob by
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 
 from cronix_operator.core.advice import not_json, origin
@@ -24,7 +25,7 @@ MAX_FAULTS_SHOWN = 5
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """What asking for the manifest gave: an accepted `manifest` with its `etag`, a `fault`, or neither: not due.
+    """What asking for the manifest gave: an accepted `manifest` (`etag`, `body_hash`), a `fault`, or neither: not due.
 
     `unchanged`: the source said only that the last good manifest, which is `manifest`, still counts (304).
     `restored`: with a fault, the last good manifest as the CronJobs still have it, when memory has none.
@@ -37,6 +38,7 @@ class Answer:
     rotation: Rotation | None = None  # None: nothing was asked about keys
     restored: Good | None = None
     etag: str | None = None
+    body_hash: bytes = b""
     unchanged: bool = False
 
     @property
@@ -94,11 +96,27 @@ def rotation_after(memory: Memory, answer: Answer) -> Rotation:
     return memory.rotation if answer.rotation is None else answer.rotation
 
 
-def accept(app: App, endpoint: Endpoint | None, document: object, max_cron_jobs: int) -> Manifest:
-    """The manifest that a fetched document (bytes) or inline object holds; raises Stalled when it must not be used."""
+def hash_body(body: bytes) -> bytes:
+    """What tells that an app serves the very same bytes again; kept in place of them."""
+    return hashlib.sha256(body).digest()
+
+
+def read_before(last: Good | None, body_hash: bytes) -> Manifest | None:
+    """What these very bytes were read as, if they are those of the last good manifest."""
+    return last.manifest if last is not None and body_hash and last.body_hash == body_hash else None
+
+
+def accept(
+    app: App, endpoint: Endpoint | None, document: object, max_cron_jobs: int, known: Manifest | None = None
+) -> Manifest:
+    """The manifest that a fetched document (bytes) or inline object holds; raises Stalled when it must not be used.
+
+    `known`: what it was read as before (`read_before`). Whether it may be used is asked anew: the CronixApp may have
+    been edited.
+    """
     source = origin(app, endpoint)
     try:
-        manifest = parse_manifest(document) if isinstance(document, bytes) else parse_document(document)
+        manifest = known or (parse_manifest(document) if isinstance(document, bytes) else parse_document(document))
     except ManifestInvalid as exc:
         shown = [f"{fault.path or '(document)'}: {fault.message}" for fault in exc.faults[:MAX_FAULTS_SHOWN]]
         more = len(exc.faults) - len(shown)
@@ -125,10 +143,11 @@ def accept(app: App, endpoint: Endpoint | None, document: object, max_cron_jobs:
 def _good(memory: Memory, manifest: Manifest, answer: Answer, now: Now) -> Good:
     if answer.unchanged and memory.good is not None:
         return dataclasses.replace(memory.good, fetched_at=now.utc)
-    digest = manifest_digest(manifest)
-    before = (memory.good.digest, memory.good.changed_at) if memory.good is not None else memory.changed
+    last = memory.good
+    digest = last.digest if last is not None and last.manifest is manifest else manifest_digest(manifest)
+    before = (last.digest, last.changed_at) if last is not None else memory.changed
     changed_at = before[1] if before is not None and before[0] == digest else now.utc
-    return Good(manifest, digest, answer.endpoint, fetched_at=now.utc, changed_at=changed_at, etag=answer.etag)
+    return Good(manifest, digest, answer.endpoint, now.utc, changed_at, answer.etag, answer.body_hash)
 
 
 def secret_refs(manifest: Manifest | None) -> tuple[str, ...]:
