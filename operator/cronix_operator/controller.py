@@ -65,7 +65,7 @@ class Controller:
         self._tasks: list[asyncio.Task[None]] = []
         self._attending: set[asyncio.Task[None]] = set()
         self._seats = Seats(workers)
-        self.runs = RunWatch(self, events, status, successes, metrics, now)
+        self.runs = RunWatch(self, events, successes, metrics, now)
         self._teller = Teller(status, events, metrics, self.runs, now)
         self._touch_ups = TouchUps(self, ports, now, workers)
         self.last_turn_monotonic = now().monotonic
@@ -183,6 +183,10 @@ class Controller:
                 self._queue.add(key)
             else:
                 self._touch_ups.saw(key, self._tenants[key], body)
+
+    def cron_job_went(self, namespace: str, name: str, uid: str) -> None:
+        """A CronJob with our label is gone, and no watch saw it go."""
+        self.saw_cron_job({"metadata": {"namespace": namespace, "name": name, "uid": uid}}, deleted=True)
 
     async def _beat(self) -> None:
         while True:

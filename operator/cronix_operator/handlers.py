@@ -1,4 +1,4 @@
-"""kopf lives here only: four watches in, "this app is due" out."""
+"""kopf lives here only: it watches what people write, the CronixApps; out comes "this app is due"."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 import secrets
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import available_timezones
@@ -23,6 +23,7 @@ from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.cluster import KubernetesCluster
 from cronix_operator.edges.configmaps import ConfigMaps
 from cronix_operator.edges.events import EventRecorder
+from cronix_operator.edges.informer import Informer
 from cronix_operator.edges.inputs import Inputs
 from cronix_operator.edges.metrics import MeasuredSource, Metrics
 from cronix_operator.edges.notify import HttpNotifier
@@ -37,6 +38,7 @@ from cronix_operator.successes import Successes
 
 logger = logging.getLogger("cronix.operator")
 
+OURS = f"{naming.MANAGED_BY}={naming.MANAGER}"
 ANEW_SECONDS = 2.0
 STALL_SECONDS = 30.0
 
@@ -49,12 +51,14 @@ def read_clocks() -> Now:
 class Door:
     """What lives as long as one stretch of serving: the controller with its workers, on a connection that is given."""
 
-    def __init__(self, settings: Settings, api: ApiServer, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, api: ApiServer, metrics: Metrics, namespaces: tuple[str, ...]) -> None:
         self._settings = settings
         self._api = api
         self._metrics = metrics
+        self._namespaces = namespaces
         self.controller: Controller | None = None
         self._notices: Notices | None = None
+        self._watches: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
         """Start the workers. Called inside kopf's event loop."""
@@ -92,9 +96,24 @@ class Door:
         )
         self._metrics.watch(self.controller.depth, self._last_turn, self.controller.run_samples)
         self.controller.start()
+        self._watches = [asyncio.create_task(informer.run()) for informer in self._informers(self.controller)]
+
+    def _informers(self, controller: Controller) -> Iterator[Informer]:
+        """What we made is watched without kopf, which takes longer to pass an event on than all of us to handle it."""
+        runs = controller.runs
+        for namespace in self._namespaces:
+            within = f"namespaces/{namespace}/" if namespace else ""
+            jobs, pods = f"/apis/batch/v1/{within}jobs", f"/api/v1/{within}pods"
+            cron_jobs = f"/apis/batch/v1/{within}cronjobs"
+            yield Informer(self._api, cron_jobs, OURS, controller.saw_cron_job, controller.cron_job_went)
+            yield Informer(self._api, jobs, OURS, runs.saw_job, runs.job_went)
+            yield Informer(self._api, pods, OURS, runs.saw_pod, _pod_went)
 
     async def close(self) -> None:
-        """Stop the workers."""
+        """Stop watching, then the workers."""
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
         if self.controller is not None:
             await self.controller.stop()
         if self._notices is not None:
@@ -140,7 +159,7 @@ class Stretch:
         True as well, after a pause, when kopf gave up: for it any error in a watch's stream but 410 is the end.
         """
         registry = kopf.OperatorRegistry()
-        self._door = register(registry, self._settings, self._api, self._metrics)
+        self._door = register(registry, self._settings, self._api, self._metrics, namespaces)
         everywhere = "" in namespaces
         asked = broken = False
 
@@ -179,9 +198,15 @@ def cancel_on_signals() -> None:
         loop.add_signal_handler(number, me.cancel)
 
 
-def register(registry: kopf.OperatorRegistry, settings: Settings, api: ApiServer, metrics: Metrics) -> Door:
+def register(
+    registry: kopf.OperatorRegistry,
+    settings: Settings,
+    api: ApiServer,
+    metrics: Metrics,
+    namespaces: tuple[str, ...],
+) -> Door:
     """Put the handlers of one operator into a kopf registry."""
-    door = Door(settings, api, metrics)
+    door = Door(settings, api, metrics, namespaces)
 
     @kopf.on.startup(registry=registry)
     async def configure(settings: kopf.OperatorSettings, **_: object) -> None:
@@ -196,36 +221,20 @@ def register(registry: kopf.OperatorRegistry, settings: Settings, api: ApiServer
     async def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
-    apps, cron_jobs = Relist(door.look_again), Relist(door.look_again)
+    relist = Relist(door.look_again)
 
     # kopf logs what a handler raises and never retries it, so a handler only passes the news on.
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def app_event(event: kopf.RawEvent, **_: object) -> None:
-        apps.saw(event["type"])
+        relist.saw(event["type"])
         if door.controller is not None:
-            door.controller.saw_app(_plain(event["object"]), deleted=event["type"] == "DELETED")
-
-    @kopf.on.event("batch", "v1", "cronjobs", registry=registry)
-    async def cron_job_event(event: kopf.RawEvent, **_: object) -> None:
-        cron_jobs.saw(event["type"])
-        if door.controller is not None:
-            door.controller.saw_cron_job(_plain(event["object"]), deleted=event["type"] == "DELETED")
-
-    @kopf.on.event("batch", "v1", "jobs", registry=registry)
-    async def job_event(event: kopf.RawEvent, **_: object) -> None:
-        if door.controller is not None:
-            door.controller.runs.saw_job(_plain(event["object"]), deleted=event["type"] == "DELETED")
-
-    @kopf.on.event("", "v1", "pods", registry=registry)
-    async def pod_event(event: kopf.RawEvent, **_: object) -> None:
-        if door.controller is not None:
-            door.controller.runs.saw_pod(_plain(event["object"]), deleted=event["type"] == "DELETED")
+            door.controller.saw_app(dict(event["object"]), deleted=event["type"] == "DELETED")
 
     return door
 
 
-def _plain(body: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(body)
+def _pod_went(_namespace: str, _name: str, _uid: str) -> None:
+    """Nothing: what is known of a pod that went still says what became of its run."""
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
@@ -248,12 +257,7 @@ def _configure(settings: kopf.OperatorSettings) -> None:
     settings.peering.standalone = True  # a `default` peering somewhere in the cluster must not freeze us
     settings.scanning.disabled = True  # no right to list CRDs and namespaces needed
     settings.posting.enabled = False  # Events are ours to word, to count and to leave out
-    for resource in ("cronjobs.v1.batch", "jobs.v1.batch", "pods.v1"):
-        settings.watching.label_selectors[resource] = f"{naming.MANAGED_BY}={naming.MANAGER}"
     settings.watching.chunk_size = 500
-    # kopf keeps the last event of each object, body and all, until the object's task has idled this long: with the
-    # default of 5 s, a start among 10,000 CronJobs holds all of them at once.
-    settings.queueing.idle_timeout = 0.1
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.watching.server_timeout = 290
     settings.watching.client_timeout = 300

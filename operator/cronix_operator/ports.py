@@ -16,11 +16,7 @@ from cronix_operator.core.samples import Sample
 Key: TypeAlias = tuple[str, str]  # namespace and name of a CronixApp
 
 
-class JobPort(Protocol):
-    async def job(self, namespace: str, name: str) -> KubeObject | None: ...
-
-
-class StatusPort(JobPort, Protocol):
+class StatusPort(Protocol):
     async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool: ...
 
 

@@ -31,7 +31,6 @@ MAX_UNMARKED = 10_000  # of one app; only while the API server refuses its statu
 @dataclasses.dataclass(slots=True)
 class _Job:
     facts: JobFacts
-    seen_at: datetime
     end_seen: datetime | None = None
     gone: bool = False
     pods: dict[str, PodFacts] = dataclasses.field(default_factory=dict)
@@ -103,12 +102,12 @@ class RunBook:
         jobs = self._jobs.setdefault(parent, {})
         job = jobs.get(facts.uid)
         if job is None:
-            job = jobs[facts.uid] = _Job(facts, now)
+            job = jobs[facts.uid] = _Job(facts)
             job.pods = self._orphan_pods.pop((facts.namespace, facts.uid), {})
             self._parents[facts.namespace, facts.uid] = parent
         if deleted and facts.ended is None and facts.removed is None:
             facts = dataclasses.replace(facts, removed=now.replace(microsecond=0))
-        job.facts, job.seen_at, job.gone = facts, now, deleted
+        job.facts, job.gone = facts, deleted
         if facts.ended is not None and job.end_seen is None:
             job.end_seen = now
         self._bound(jobs)
@@ -215,22 +214,17 @@ class RunBook:
         self._spoken.pop((namespace, app_uid), None)
         self._unmarked.pop((namespace, app_uid), None)
 
-    def silent(self, namespace: str, app_uid: str, before: datetime) -> list[JobFacts]:
-        """The Jobs under way of which nothing was heard since: kopf tells no deletion that fell into a gap."""
-        return [
-            job.facts
-            for key in self._owned.get((namespace, app_uid), ())
-            for job in self._jobs.get(key, {}).values()
-            if job.seen_at < before and job.facts.ended is None and not job.gone
-        ]
-
-    def vanished(self, facts: JobFacts, now: datetime) -> None:
-        """A Job that was thought to be under way is not there any more."""
-        job = self._jobs.get((facts.namespace, facts.cron_job_uid), {}).get(facts.uid)
-        if job is not None and job.facts.ended is None:
+    def job_went(self, namespace: str, uid: str, now: datetime) -> Key | None:
+        """A Job is not there any more, and nobody saw it go; what is known of it by then has to do."""
+        parent = self._parents.get((namespace, uid))
+        if parent is None:
+            return None
+        job = self._jobs[parent][uid]
+        if job.facts.ended is None and job.facts.removed is None:
             job.facts = dataclasses.replace(job.facts, removed=now.replace(microsecond=0))
-            job.gone = True
-            self._news.add((facts.namespace, facts.cron_job_uid))
+        job.gone = True
+        self._news.add(parent)
+        return self._app_of(parent)
 
     def _app_of(self, cron_job: Key) -> Key | None:
         facts = self._cron_jobs.get(cron_job)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from cronix_operator.core.announce import Announcement
@@ -18,7 +17,7 @@ from cronix_operator.core.model import KubeObject, Now, Subject
 from cronix_operator.core.outcome import Outcome
 from cronix_operator.core.runlog import Log
 from cronix_operator.core.runs import Origin, Run
-from cronix_operator.ports import EventPort, Host, JobPort, Key, MetricsPort
+from cronix_operator.ports import EventPort, Host, Key, MetricsPort
 from cronix_operator.runbook import RunBook
 from cronix_operator.saying import say
 from cronix_operator.successes import Successes
@@ -27,7 +26,6 @@ from cronix_operator.workqueue import WorkQueue
 logger = logging.getLogger("cronix.operator")
 
 GATHER_SECONDS = 0.5  # the events of one moment become one look
-SILENCE_SECONDS = 300.0
 WORKERS = 2
 Walked: TypeAlias = Outcome | ReconcileError
 
@@ -39,14 +37,12 @@ class RunWatch:
         self,
         host: Host,
         events: EventPort,
-        jobs: JobPort,
         successes: Successes,
         metrics: MetricsPort,
         now: Callable[[], Now],
     ) -> None:
         self._host = host
         self._events = events
-        self._jobs = jobs
         self._successes = successes
         self._now = now
         self._metrics = metrics
@@ -71,6 +67,10 @@ class RunWatch:
     def saw_job(self, body: KubeObject, *, deleted: bool) -> None:
         """A Job with our label changed."""
         self._due(self._book.saw_job(body, self._now().utc, deleted=deleted))
+
+    def job_went(self, namespace: str, _name: str, uid: str) -> None:
+        """A Job with our label is gone, and no watch saw it go."""
+        self._due(self._book.job_went(namespace, uid, self._now().utc))
 
     def saw_pod(self, body: KubeObject, *, deleted: bool) -> None:
         """A pod with our label changed."""
@@ -141,14 +141,11 @@ class RunWatch:
             self._host.runs_moved(key, urgent=look.urgent)
         elif look.started:
             self._host.rows_moved(key)
-        waits = [SILENCE_SECONDS]
         if look.again is not None:
-            waits.append((look.again - now.utc).total_seconds())
-        self._queue.add(key, max(GATHER_SECONDS, min(waits)))
+            self._queue.add(key, max(GATHER_SECONDS, (look.again - now.utc).total_seconds()))
         for event in look.news:
             await self._say(subject, event)
         await self._keep_successes(key, subject, now.monotonic)
-        await self._ask_after_the_silent(subject, now.utc)
 
     async def _keep_successes(self, key: Key, subject: Subject, now: float) -> None:
         again, moved = await self._successes.keep(subject, self._book.mounted(key[0], subject.uid), now)
@@ -164,13 +161,3 @@ class RunWatch:
         except ReconcileError as exc:  # an Event is never worth more than one try
             extra = {"namespace": subject.namespace, "app": subject.name, "reason": event.reason}
             logger.warning("Event not posted: %s", exc.message, extra=extra)
-
-    async def _ask_after_the_silent(self, subject: Subject, now: datetime) -> None:
-        """kopf tells no deletion that fell into a gap of its watch: look at Jobs that were quiet for long."""
-        for facts in self._book.silent(subject.namespace, subject.uid, now - timedelta(seconds=SILENCE_SECONDS)):
-            live = await self._jobs.job(facts.namespace, facts.name)
-            if live is None or live["metadata"]["uid"] != facts.uid:
-                self._book.vanished(facts, now)
-                self._due((subject.namespace, subject.name))
-            else:
-                self.saw_job(live, deleted=False)

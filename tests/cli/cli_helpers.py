@@ -97,12 +97,12 @@ class Kube(MemoryApi):
             return self._patched(found, body or {})
         return await super().request(method, path, query=query, body=body, content_type=content_type)
 
-    async def lines(self, path: str, query: Mapping[str, str | int]) -> AsyncIterator[str]:
+    async def lines(self, path: str, query: Mapping[str, str | int]) -> AsyncIterator[bytes]:
         found = _PATH.fullmatch(path)
         assert found is not None, path
         assert query["container"] == "signer"
         for line in self.logs.get(found["name"], []):
-            yield line
+            yield line.encode()
 
     async def raw(
         self, path: str, *, query: Mapping[str, str | int] | None = None, headers: Mapping[str, str] | None = None

@@ -56,7 +56,7 @@ class Bulk:
         async def run() -> list[dict[str, Any]]:
             async with ApiServer(self._kubeconfig) as api:
                 query = {"labelSelector": selector} if selector else {}
-                return [item async for item in api.pages(path, query)]
+                return [item async for item in api.items(path, query)]
 
         return asyncio.run(run())
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -21,6 +17,7 @@ from cronix_operator.edges.api import ApiServer
 from cronix_operator.edges.lease import LeaseLock
 from cronix_operator.settings import SettingsInvalid, read_settings
 from operator_fakes.builders import at
+from operator_fakes.loopback import serving
 from operator_fakes.memory_api import MemoryApi
 from operator_fakes.world import in_loop
 
@@ -228,29 +225,6 @@ async def test_each_write_asks_the_fence_and_a_repetition_asks_again() -> None:
         with pytest.raises(Waiting, match="not any more"):
             await api.request("PUT", "/x", body={})
     assert seen.count("PUT") == 2
-
-
-@contextlib.asynccontextmanager
-async def serving(handler: Callable[[web.Request], Any]) -> Any:
-    """A server on loopback, as the path of a kubeconfig that leads to it."""
-    import tempfile
-
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", handler)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]  # it has started
-    cluster = {"name": "c", "cluster": {"server": f"http://127.0.0.1:{port}"}}
-    context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
-    user = {"name": "u", "user": {"token": "t"}}
-    config = {"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "c"}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kubeconfig"
-        path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **config}))
-        yield str(path)
-    await runner.cleanup()
 
 
 @pytest.mark.parametrize(

@@ -281,19 +281,48 @@ async def test_what_another_controls_is_never_counted() -> None:
 
 
 @in_loop
-async def test_a_job_whose_deletion_nobody_told_is_asked_for() -> None:
-    """kopf tells no deletion that falls into a gap of its watch: the run would be under way for ever."""
+async def test_a_job_that_went_in_a_gap_of_the_watch_is_over() -> None:
+    """Nobody knows what it was like at its end; without this the run would be under way for ever."""
     runs = await Runs.standing()
     body = runs.job(0)
     runs.saw(body, pod(body, state=running()))
     await runs.to(5)
     await runs.world.until_due()
     assert runs.row()["activeRun"]["jobName"] == body["metadata"]["name"]
-    await runs.to(400)
-    await runs.to(401)
+    runs.world.controller.runs.job_went(NAMESPACE, body["metadata"]["name"], body["metadata"]["uid"])
+    await runs.to(10)
+    await runs.to(60)
     assert [run.outcome for run in runs.world.ended] == ["Removed"]
     await runs.world.walk()
     assert "activeRun" not in runs.row()
+
+
+@in_loop
+async def test_a_job_that_had_ended_and_went_in_a_gap_of_the_watch_is_counted_once() -> None:
+    runs = await Runs.standing()
+    await runs.succeeds(0)
+    meta = runs.job(0)["metadata"]
+    runs.world.controller.runs.job_went(NAMESPACE, meta["name"], meta["uid"])
+    await runs.to(60)
+    runs.world.controller.runs.job_went(NAMESPACE, meta["name"], meta["uid"])
+    await runs.to(120)
+    assert [run.outcome for run in runs.world.ended] == ["Succeeded"]
+
+
+@in_loop
+async def test_a_cron_job_that_went_in_a_gap_of_the_watch_is_made_anew() -> None:
+    """K6: all that is known of it is which one it was."""
+    runs = await Runs.standing()
+    meta = runs.cron_job()["metadata"]
+    await runs.world.walk()
+    del runs.world.api.objects["cronjobs", NAMESPACE, NAME]
+    assert runs.world.due_in() > 0
+    runs.world.controller.cron_job_went(NAMESPACE, NAME, meta["uid"])
+    assert runs.world.due_in() == 0
+    await runs.world.walk()
+    assert runs.cron_job()["metadata"]["uid"] != meta["uid"]
+    await runs.look()
+    assert list(runs.world.controller.run_samples()) == [], "the new one is not met yet, the old one is forgotten"
 
 
 @in_loop

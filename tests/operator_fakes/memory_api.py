@@ -84,7 +84,7 @@ class MemoryApi:
             raise Waiting("ApiUnavailable", "the API server did not answer: ConnectionResetError")
         return reply
 
-    async def pages(self, path: str, query: Mapping[str, str | int]) -> AsyncIterator[Object]:
+    async def items(self, path: str, query: Mapping[str, str | int]) -> AsyncIterator[Object]:
         self.requests.append(("LIST", path))
         found = _PATH.fullmatch(path)
         assert found is not None, path

@@ -48,7 +48,7 @@ def logs(session: Session, target: str, run_id: str, follow: bool) -> int:
             path = f"/api/v1/namespaces/{namespace}/pods/{pod['metadata']['name']}/log"
             query = {"container": CONTAINER, **({"follow": "true"} if follow else {})}
             async for line in cluster.api.lines(path, query):
-                click.echo(printable(line))
+                click.echo(printable(line.decode("utf-8", "replace")))
 
     on_cluster(session, read)
     return Exit.OK

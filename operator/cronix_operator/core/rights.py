@@ -32,7 +32,7 @@ class Right:
 
     @property
     def is_vital(self) -> bool:
-        """Without this one nothing in its namespace can be watched at all: a refused watch ends kopf's other ones."""
+        """Without this one its namespace is not looked after: what is not seen can neither be put right nor be told."""
         watched = {PLURAL, "cronjobs", "jobs", "pods"}
         return self.resource in watched and not self.subresource and self.verb in {"list", "watch"}
 

@@ -28,6 +28,10 @@ BUSY_RETRIES = 4
 MAX_RAW_BYTES = 2 * 1024 * 1024
 
 
+class Refused(Waiting):
+    """The API server was there and said no."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reply:
     """The server's answer: HTTP status and its JSON object (a Status object on refusal, {} when it was no JSON)."""
@@ -95,6 +99,8 @@ class ApiServer:
             config.load_incluster_config(client_configuration=self._configuration)  # type: ignore[no-untyped-call]  # the client library ships no types for it
         # A proxy in the environment must not see our token: the API server is always reached directly.
         self._configuration.client_session_kwargs = {"trust_env": False}
+        # Requests have seats of their own; watches stay open, three for each namespace, and must not use those up.
+        self._configuration.connection_pool_maxsize = 0
         self._client = client.ApiClient(self._configuration)
         return self
 
@@ -175,15 +181,29 @@ class ApiServer:
             response.close()
         return response.status, bytes(body), response.headers
 
-    async def lines(self, path: str, query: Mapping[str, str | int]) -> AsyncIterator[str]:
-        """A text line by line as it comes (a pod's log), for as long as it comes; Waiting(ApiUnavailable) otherwise."""
-        response = await self._open(path, query, {}, aiohttp.ClientTimeout(total=None, sock_connect=10))
+    async def lines(
+        self, path: str, query: Mapping[str, str | int], seconds: float | None = None
+    ) -> AsyncIterator[bytes]:
+        """An answer line by line as it comes, of any length: a pod's log, a watch; at most for so many seconds.
+
+        Refused when the server will not begin, Waiting(ApiUnavailable) when it does not, or breaks off.
+        """
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
+                response = await self._open(path, query, {}, aiohttp.ClientTimeout(total=seconds, sock_connect=10))
+        except TimeoutError as exc:
+            raise _no_answer(exc) from exc
         try:
             if response.status != 200:
                 refusal = Reply(response.status, _object(await response.read()))
-                raise Waiting("ApiUnavailable", f"reading {path}: {refusal.message}")
-            async for line in response.content:
-                yield line.decode("utf-8", "replace").rstrip("\n")
+                raise Refused("ApiUnavailable", f"reading {path}: {refusal.message}")
+            rest = b""
+            async for chunk in response.content.iter_any():
+                *whole, rest = (rest + chunk).split(b"\n")
+                for line in whole:
+                    yield line
+            if rest:
+                yield rest
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
             raise _no_answer(exc) from exc
         finally:
@@ -212,18 +232,23 @@ class ApiServer:
         return {"Authorization": token} if token else {}
 
     async def pages(self, path: str, query: Mapping[str, str | int]) -> AsyncIterator[dict[str, Any]]:
-        """Every item of a list, in pages of 500; Waiting(ApiUnavailable) on a refusal."""
+        """A list in pages of 500, each as the server sends it; Waiting(ApiUnavailable) on a refusal."""
         token = ""
         while True:
             asked = {**query, "limit": PAGE_SIZE, **({"continue": token} if token else {})}
             reply = await self.request("GET", path, query=asked)
             if not reply.ok:
                 raise Waiting("ApiUnavailable", f"listing {path}: {reply.message}")
-            for item in reply.body.get("items") or []:
-                yield item
+            yield reply.body
             token = (reply.body.get("metadata") or {}).get("continue") or ""
             if not token:
                 return
+
+    async def items(self, path: str, query: Mapping[str, str | int]) -> AsyncIterator[dict[str, Any]]:
+        """Every item of a list; Waiting(ApiUnavailable) on a refusal."""
+        async for page in self.pages(path, query):
+            for item in page.get("items") or []:
+                yield item
 
 
 def _no_answer(exc: BaseException) -> Waiting:

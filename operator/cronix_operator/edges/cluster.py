@@ -41,7 +41,7 @@ class KubernetesCluster:
         return list({live["metadata"]["name"]: live for part in found for live in part}.values())
 
     async def _list(self, namespace: str, selector: str) -> list[KubeObject]:
-        return [item async for item in self._api.pages(_path(namespace), {"labelSelector": selector})]
+        return [item async for item in self._api.items(_path(namespace), {"labelSelector": selector})]
 
     async def execute(self, app: App, plan: Plan, redecide: Redecide) -> list[Done]:
         """Creates and updates, then removals; each succeeds or fails alone, in the plan's order.
@@ -71,10 +71,6 @@ class KubernetesCluster:
         live = await self._read("CronixApp", f"{_apps(app.namespace)}/{app.name}", app.name)
         if live is None or live["metadata"]["uid"] != app.uid:
             raise Waiting("ApiUnavailable", f'CronixApp "{app.name}" is gone')
-
-    async def job(self, namespace: str, name: str) -> KubeObject | None:
-        """One Job; None when it is gone."""
-        return await self._read("Job", f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}", name)
 
     async def _write(self, app: App, change: Change, redecide: Redecide) -> Done:
         for _ in range(CONFLICT_RETRIES):
