@@ -67,7 +67,7 @@ class TouchUps:
         if tenant.memory.good is None and not busy:
             return  # the first walk is due, or nothing to go by: what a start lists must not make each app walk twice
         # Beyond a few, bodies are not kept: a walk reads them anyway, and ten thousand are a quarter of a GiB.
-        what = seen(body, keep=len(tenant.touched) < MAX_AT_ONCE)
+        what = seen(tenant.memory, body, keep=len(tenant.touched) < MAX_AT_ONCE)
         if busy:
             tenant.touched[what.name] = what
         elif is_news(tenant.memory, what):

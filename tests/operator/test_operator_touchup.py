@@ -186,6 +186,28 @@ async def test_what_a_walk_writes_itself_is_no_news_after_it() -> None:
 
 
 @in_loop
+async def test_an_edit_of_what_a_walk_has_just_made_is_for_the_next_walk() -> None:
+    """While the walk is under way nobody knows what is in step; its version tells that somebody was there."""
+    world = World()
+    world.site.answer = served(*(job(f"j{n}", "0 3 * * *") for n in range(20)))
+    world.apply()
+
+    def edited(method: str, path: str) -> None:
+        if method == "PATCH":
+            world.api.before = None
+            change(world, 3, pause)
+
+    world.api.before = edited
+    await world.walk()
+    await touch_up(world)
+    assert world.due_in() == 0.0
+    world.clear_writes()
+    await world.walk()
+    assert [path.rpartition("/")[2] for _, path in world.writes("/cronjobs")] == [name_of(3)]
+    assert not world.api.cron_jobs()[name_of(3)]["spec"]["suspend"]
+
+
+@in_loop
 async def test_after_a_start_what_the_watch_lists_is_left_to_the_first_walk() -> None:
     """Ten thousand CronJobs that are listed at a start must not make each app walk twice."""
     world = await started()

@@ -23,33 +23,46 @@ MAX_AT_ONCE = 8  # more changes of one app than this are for a walk, which write
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Seen:
-    """A CronJob as a watch has shown it. `live`: hash of its spec; `body`: None where it was not kept."""
+    """A CronJob as a watch has shown it. `body`: None where it was not kept.
+
+    `live`: hash of its spec, "" where only the version was looked at; then `metadata` is empty as well.
+    """
 
     name: str
     uid: str
+    version: str
     live: str
     metadata: str
     status: Mapping[str, Any]
     body: KubeObject | None
 
 
-def seen(body: KubeObject, *, keep: bool) -> Seen:
-    """What a watch event says; without `keep` too little to repair on, and small."""
+def seen(memory: Memory, body: KubeObject, *, keep: bool) -> Seen:
+    """What a watch event says; without `keep` too little to repair on, and small.
+
+    What a walk under way has just made is not known yet, and what we know in this very version is no news: of both the
+    version is enough, for the hashes are most of what an event costs.
+    """
     meta = body["metadata"]
+    known = memory.pairs.get(meta["name"])
+    is_echo = known is None or known.version == meta["resourceVersion"]
     return Seen(
         name=meta["name"],
         uid=meta["uid"],
-        live=spec_hash(body["spec"]),
-        metadata=fingerprint(body),
+        version=meta["resourceVersion"],
+        live="" if is_echo else spec_hash(body["spec"]),
+        metadata="" if is_echo else fingerprint(body),
         status=body.get("status") or {},
-        body=body if keep else None,
+        body=body if keep and not is_echo else None,
     )
 
 
 def is_news(memory: Memory, what: Seen) -> bool:
     """Whether somebody else did this: it is not what our last write or look left behind."""
     known = memory.pairs.get(what.name)
-    return known is None or (known.uid, known.live, known.metadata) != (what.uid, what.live, what.metadata)
+    if known is None or known.uid != what.uid:
+        return True
+    return known.version != what.version and (known.live, known.metadata) != (what.live, what.metadata)
 
 
 def has_run(memory: Memory, what: Seen) -> bool:
