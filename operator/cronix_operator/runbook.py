@@ -9,15 +9,16 @@ more Jobs than history limits leave.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from cronix_operator.core.announce import Announcement
 from cronix_operator.core.history import Totals, forget
 from cronix_operator.core.jobfacts import JobFacts, PodFacts, parse_job, parse_pod
 from cronix_operator.core.model import KubeObject
 from cronix_operator.core.previous import Mounted
-from cronix_operator.core.runlog import CronFacts, Log, Seen, advance, cron_facts, first_log, stuck_text
+from cronix_operator.core.runlog import CronFacts, Log, Seen, advance, cron_facts, first_log, row_by_uid, stuck_text
 from cronix_operator.core.runnews import paced
 from cronix_operator.core.runs import Origin, Run
 
@@ -141,6 +142,7 @@ class RunBook:
         moments: list[datetime] = []
         moved = started = False
         stuck_before = self._stuck(namespace, app_uid)
+        known: dict[str, Mapping[str, Any]] | None = None
         for key in sorted(self._owned.get((namespace, app_uid), ())):
             due = self._again.get(key)
             if key not in self._news and (due is None or due > now):
@@ -150,7 +152,8 @@ class RunBook:
             facts = self._cron_jobs[key]
             before = self._logs.get(key)
             if before is None:
-                before = self._parked.pop(key, None) or first_log(facts, rows)
+                known = row_by_uid(rows) if known is None else known
+                before = self._parked.pop(key, None) or first_log(facts, known)
                 began.append((facts.origin, before.history.totals.without(self._unmarked_of(namespace, facts))))
             jobs = self._jobs.get(key, {})
             step = advance(before, facts, [_seen(job) for job in jobs.values()], now)

@@ -114,9 +114,8 @@ def cron_facts(live: KubeObject) -> CronFacts | None:
     )
 
 
-def first_log(facts: CronFacts, rows: object) -> Log:
+def first_log(facts: CronFacts, known: Mapping[str, Mapping[str, Any]]) -> Log:
     """The log to start with: what an earlier process left in status, in the row of this very CronJob."""
-    known = row_by_uid(rows)
     row = known.get(facts.uid, {})
     history = recall(facts.uid, row) if row else recall_beyond(facts.uid, known.values())
     slots = recall_slots(row, facts.timing)

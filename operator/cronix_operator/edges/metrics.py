@@ -12,11 +12,11 @@ from typing import Protocol
 
 import prometheus_client
 from aiohttp import web
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from cronix_operator.core.catalogue import APP_LABELS, FAMILIES, JOB_LABELS
+from cronix_operator.core.catalogue import APP_LABELS, FAMILIES
 from cronix_operator.core.errors import ReconcileError
 from cronix_operator.core.history import Totals
 from cronix_operator.core.model import App, Endpoint, Fetched, KeyMaterial, Subject
@@ -50,7 +50,9 @@ class Metrics(Collector):
         self._look: Callable[[], Iterable[Sample]] = lambda: ()
         self._looked: tuple[Sample, ...] = ()
         self._now: dict[str, float] = {}
-        self._counted: set[JobLabels] = set()
+        # Plain numbers until somebody asks: with ten thousand CronJobs the library's own counters would be 50 MiB.
+        self._runs: dict[JobLabels, dict[str, int]] = {}  # by outcome
+        self._attempts: dict[JobLabels, int] = {}
         self._reconciles = self._counter("cronix_operator_reconcile_total")
         self._reconcile_seconds = self._histogram("cronix_operator_reconcile_duration_seconds")
         self._requests = self._counter("cronix_operator_api_requests_total")
@@ -59,8 +61,6 @@ class Metrics(Collector):
         self._fetch_seconds = self._histogram("cronix_app_fetch_duration_seconds")
         self._corrected = self._counter("cronix_app_drift_corrected_total")
         self._pruned = self._counter("cronix_app_pruned_total")
-        self._runs = self._counter("cronix_runs_total")
-        self._attempts = self._counter("cronix_run_attempts_total")
         self._run_seconds = self._histogram("cronix_run_duration_seconds")
         self._delay_seconds = self._histogram("cronix_run_start_delay_seconds")
         self._duplicates = self._counter("cronix_run_duplicates_total")
@@ -104,14 +104,8 @@ class Metrics(Collector):
             return
         self._looked = tuple(self._look())
         there = {sample.labels for samples in (*self._jobs.values(), self._looked) for sample in samples}
-        for gone in self._counted - there:
-            self._drop_job(gone)
-
-    def _drop_job(self, labels: JobLabels) -> None:
-        named = dict(zip(JOB_LABELS, labels, strict=True))
-        self._runs.remove_by_labels(named)
-        self._attempts.remove_by_labels(named)
-        self._counted.discard(labels)
+        for gone in self._runs.keys() - there:
+            del self._runs[gone], self._attempts[gone]
 
     def meet(self, key: Key) -> None:
         """A CronixApp is there; its counters start at zero, so that the first step is seen as an increase."""
@@ -127,11 +121,12 @@ class Metrics(Collector):
         """A CronixApp went; so do all its series."""
         self._apps.pop(key, None)
         self._jobs.pop(key, None)
-        self._counted = {labels for labels in self._counted if labels[:2] != key}
+        for counted in [labels for labels in self._runs if labels[:2] == key]:
+            del self._runs[counted], self._attempts[counted]
         labels = dict(zip(APP_LABELS, key, strict=True))
         for metric in (
-            *(self._corrected, self._pruned, self._fetch_seconds, self._fetches, self._runs, self._attempts),
-            *(self._run_seconds, self._delay_seconds, self._duplicates, self._responses),
+            *(self._corrected, self._pruned, self._fetch_seconds, self._fetches, self._run_seconds),
+            *(self._delay_seconds, self._duplicates, self._responses),
         ):
             metric.remove_by_labels(labels)
 
@@ -155,12 +150,9 @@ class Metrics(Collector):
         if key not in self._apps or not self._per_job:
             return
         labels = (*key, origin.job, str(origin.index))
-        if labels in self._counted:
-            self._drop_job(labels)  # the CronJob was made anew, and its numbers with it
-        for outcome, number in {**dict.fromkeys(USUAL, 0), **totals.runs}.items():
-            self._runs.labels(*labels, outcome).inc(number)
-        self._attempts.labels(*labels).inc(totals.attempts)
-        self._counted.add(labels)
+        # Of a CronJob that was made anew the numbers are new as well.
+        self._runs[labels] = {**dict.fromkeys(USUAL, 0), **totals.runs}
+        self._attempts[labels] = totals.attempts
 
     def ran(self, subject: Subject, run: Run) -> None:
         """One run has ended and is in status; to be told once of each."""
@@ -169,9 +161,9 @@ class Metrics(Collector):
             return
         # Without series per job their labels are empty, which to Prometheus is the same as not there.
         labels = (*key, run.job, str(run.index)) if self._per_job else (*key, "", "")
-        self._counted.add(labels)
-        self._runs.labels(*labels, run.outcome).inc()
-        self._attempts.labels(*labels).inc(run.attempts)
+        outcomes = self._runs.setdefault(labels, {})
+        outcomes[run.outcome] = outcomes.get(run.outcome, 0) + 1
+        self._attempts[labels] = self._attempts.get(labels, 0) + run.attempts
         self._responses.labels(*key, _code_class(run.http_status)).inc()
         self._duplicates.labels(*key).inc(max(0, run.successes - 1))
         for histogram, seconds in (
@@ -210,6 +202,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Every gauge, as of now; called by the registry, possibly in another thread."""
         yield from self._own()
+        yield from self._counters()
         found: dict[str, list[Sample]] = {}
         # Copied first: the loop may go on while a scrape is written.
         for samples in [*self._apps.values(), *self._jobs.values(), self._looked]:
@@ -230,9 +223,22 @@ class Metrics(Collector):
             metric.add_metric(labels, value)
             yield metric
 
+    def _counters(self) -> Iterator[Metric]:
+        runs, attempts = (_counters_of(name) for name in ("cronix_runs_total", "cronix_run_attempts_total"))
+        for labels, outcomes in list(self._runs.items()):
+            for outcome, number in list(outcomes.items()):
+                runs.add_metric((*labels, outcome), number)
+        for labels, number in list(self._attempts.items()):
+            attempts.add_metric(labels, number)
+        yield from (runs, attempts)
+
     def text(self) -> bytes:
         """All of it as of the last `refresh`, in Prometheus' text format; may be called in any thread."""
         return generate_latest(self.registry)
+
+
+def _counters_of(name: str) -> CounterMetricFamily:
+    return CounterMetricFamily(name, _FAMILIES[name].help, labels=_FAMILIES[name].labels)
 
 
 def _code_class(http_status: int | None) -> str:
