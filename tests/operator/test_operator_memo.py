@@ -53,7 +53,7 @@ async def test_another_version_is_looked_at_anew() -> None:
         world.api.touch("cronjobs", NAMESPACE, NAME, change)
         live = world.api.cron_jobs()[NAME]
         tenant = world.controller._tenants[NAMESPACE, "billing"]
-        moved = seen(live, keep=False)
+        moved = seen(tenant.memory, live, keep=False)
         assert is_news(tenant.memory, moved) or has_run(tenant.memory, moved)
         await world.walk()
         assert known(world).version == live["metadata"]["resourceVersion"] != first.version
