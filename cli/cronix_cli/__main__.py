@@ -90,18 +90,19 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None, session: Session | None = None) -> int:
     """Run one command; returns its exit code and never raises for what a person did wrong."""
+    session = session or _session()
     try:
-        code = cli.main(arguments, prog_name="kubectl cronix", standalone_mode=False, obj=session or _session())
+        code = cli.main(arguments, prog_name="kubectl cronix", standalone_mode=False, obj=session)
     except Trouble as trouble:
-        return _tell(trouble.message, trouble.hint, trouble.code)
+        return _tell(session, trouble.message, trouble.hint, trouble.code)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return Exit.USAGE
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "kubectl cronix"
-        return _tell(error.format_message(), f"{command} --help", Exit.USAGE)
+        return _tell(session, error.format_message(), f"{command} --help", Exit.USAGE)
     except click.ClickException as error:
-        return _tell(error.format_message(), "", Exit.USAGE)
+        return _tell(session, error.format_message(), "", Exit.USAGE)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         return 130
@@ -110,10 +111,13 @@ def main(arguments: Sequence[str] | None = None, session: Session | None = None)
     return code if isinstance(code, int) else Exit.OK
 
 
-def _tell(message: str, hint: str, code: Exit) -> int:
-    click.echo(f"error: {message}", err=True)
-    if hint:
-        click.echo(f"try:   {hint}", err=True)
+def _tell(session: Session, message: str, hint: str, code: Exit) -> int:
+    lines = message.split("\n") if "\n" in message else session.screen.wrapped(message, len("error: "))
+    click.echo(f"error: {lines[0]}", err=True)
+    for line in lines[1:]:
+        click.echo(f"       {line}".rstrip(), err=True)
+    for number, line in enumerate(hint.split("\n") if hint else ()):
+        click.echo(("       " if number else "try:   ") + line, err=True)  # never wrapped: commands are to be copied
     return code
 
 

@@ -146,7 +146,8 @@ def _seen(
     rows = (body.get("status") or {}).get("jobs")
     row = next((r for r in rows or [] if isinstance(r, dict) and r.get("cronJobUID", uid) == uid and _is(r, line)), {})
     told = recall(uid, row).last
-    runs = [_run(origin, job, of_job.get(job.uid, ()), told) for job in jobs]
+    text = _failure_text(body, line, told)
+    runs = [_run(origin, job, of_job.get(job.uid, ()), told, text) for job in jobs]
     if told is not None and told.job_name not in {run.job_name for run in runs}:
         runs.append(told)
     # By their Jobs, not by their slots: a backfill is news, however old its slot.
@@ -154,13 +155,21 @@ def _seen(
     return Seen(line, row, tuple(runs), under_way)
 
 
-def _run(origin: Origin, job: JobFacts, pods: Sequence[PodFacts], told: Run | None) -> Run:
+def _run(origin: Origin, job: JobFacts, pods: Sequence[PodFacts], told: Run | None, text: str) -> Run:
     """The run of a Job. A Job's own deadline deletes its pods: then the operator, which saw them, knows more."""
     run = run_of(origin, job, pods)
     if pods or told is None or (told.job_name, told.finished) != (run.job_name, run.finished):
         return run
-    text = run.message if told.outcome == run.outcome else job.failure_text
+    text = text or (run.message if told.outcome == run.outcome else job.failure_text)
     return dataclasses.replace(told, job_uid=job.uid, created=job.created, message=text)
+
+
+def _failure_text(body: Object, line: Line, told: Run | None) -> str:
+    """What the operator says of the app's newest failure, if it is the last run of this CronJob."""
+    failure = (body.get("status") or {}).get("lastFailure") or {}
+    if told is None or (failure.get("job"), parsed(failure.get("time"))) != (f"{line.job}/{line.index}", told.finished):
+        return ""
+    return str(failure.get("message", ""))
 
 
 def _is(row: Mapping[str, Any], line: Line) -> bool:

@@ -35,17 +35,17 @@ def mark(run: Run) -> Cell:
 
 
 def how(run: Run, streak: int = 0) -> Cell:
-    """`200 in 0.8s`, or `RetriesExhausted 503, 3 attempts, 2 in a row`."""
+    """`200 in 0.8s`, or `RetriesExhausted 503, 2 in a row, 3 attempts`: what is cut first stands last."""
     took = f" in {span(run.duration_seconds)}" if run.duration_seconds is not None else ""
     if run.finished is None:
         return Cell("running", "cyan")
     if not run.failed:
         return Cell(f"{run.http_status or run.outcome}{took}")
     parts = [f"{run.outcome} {run.http_status}" if run.http_status else run.outcome]
-    if run.attempts > 1:
-        parts.append(f"{run.attempts} attempts")
     if streak > 1:
         parts.append(f"{streak} in a row")
+    if run.attempts > 1:
+        parts.append(f"{run.attempts} attempts")
     return Cell(", ".join(parts), "red")
 
 

@@ -63,20 +63,20 @@ def refuse_if_held(app: AppSeen, seen: Seen, *, force: bool) -> None:
         raise Trouble(
             Exit.NOT_NOW,
             f"app {app.name} is suspended; nothing was created",
-            f"kubectl cronix resume {app.name}{_scope(app)}, or --force to run it all the same",
+            f"kubectl cronix resume {app.name}{_scope(app)}\nor --force to run it all the same",
         )
     if line.suspended:
         raise Trouble(
             Exit.NOT_NOW,
             f"{label} is suspended; nothing was created",
-            f"kubectl cronix resume {app.name}/{line.job}{_scope(app)}, or --force to run it all the same",
+            f"kubectl cronix resume {app.name}/{line.job}{_scope(app)}\nor --force to run it all the same",
         )
     policy = (line.live or {}).get("spec", {}).get("concurrencyPolicy")
     if policy == "Forbid" and seen.active:
         raise Trouble(
             Exit.NOT_NOW,
             f"{label} is running (Job {seen.active[0].job_name}) and its policy is Forbid; nothing was created",
-            f"kubectl cronix logs {label} -f{_scope(app)}, or --force to run it beside the other",
+            f"kubectl cronix logs {label} -f{_scope(app)}\nor --force to run it beside the other",
         )
 
 
@@ -95,7 +95,7 @@ async def create(cluster: Cluster, body: Mapping[str, Any]) -> dict[str, Any]:
         raise Trouble(
             Exit.NOT_NOW,
             f"Job {name} is there already; nothing was created",
-            f"kubectl delete job {name} -n {namespace}, if its run is to be made again",
+            f"kubectl delete job {name} -n {namespace}\nif its run is to be made again",
         )
     raise refusal(reply, "create", "jobs", f'in namespace "{namespace}"')
 

@@ -19,6 +19,7 @@ from cronix_cluster.audit import AuditMark
 from e2e.conftest import SYSTEM_NAMESPACE, Helm
 from e2e.e2e_helpers import Kubectl, Place, Puppet, cronix_app, manifest, wait_until
 from e2e.prometheus_helpers import operator_targets, samples, scrape
+from e2e.recorder import record
 from e2e.run_scenes import by_hand, column, failed_jobs, quick, row
 
 pytestmark = pytest.mark.disruptive
@@ -152,4 +153,5 @@ def test_missing_image_and_a_controller_that_stands_still(
     assert missed["lastMissedSlot"] in text or "slots were missed" in text
     started = {body["metadata"]["name"].rsplit("-", 1)[1] for body in place.items("jobs")}
     assert str(int(slot.timestamp()) // 60) not in started
+    record(place, "missed", document)
     helm("uninstall", "blind", "--namespace", place.namespace, "--wait")

@@ -13,6 +13,7 @@ from e2e.cli_calls import WIDTHS, Program, has_line
 from e2e.conftest import Kubectl
 from e2e.e2e_helpers import Place, Puppet, cronix_app, manifest, wait_until
 from e2e.prometheus_helpers import run_counts
+from e2e.recorder import record
 from e2e.run_scenes import by_hand, column, last, quick, row, wait_end
 from e2e.told_when import told_when
 
@@ -85,7 +86,8 @@ def test_each_end_of_a_run_is_told_as_it_was(place: Place, puppet: Puppet, kubec
     names = ("good", "rejected", "exhausted", "slow", "imageless")
     jobs = [quick(name) for name in names if name not in {"exhausted", "slow"}]
     jobs += [quick("exhausted", retries=TWICE), quick("slow", timeout_seconds=120)]
-    puppet.serve(manifest("shop", *jobs))
+    document = manifest("shop", *jobs)
+    puppet.serve(document)
     place.apply(cronix_app("shop"))
     place.wait_ready("shop")
     for name in names[:-1]:
@@ -140,6 +142,7 @@ def test_each_end_of_a_run_is_told_as_it_was(place: Place, puppet: Puppet, kubec
     for secret in (puppet.key, "hunter2", "abcdefgh12345678", "v1="):
         assert secret not in everything
     assert not [event for event in place.items("events") if event["reason"] == "Succeeded"]
+    record(place, "ends", document)
     cronix = Program(kubeconfig, place.namespace)
     screens_say(cronix, SCREENS)
     assert json.loads(cronix("logs", "shop/exhausted").out.splitlines()[-1])["msg"] == "trigger: retries exhausted"
@@ -189,6 +192,7 @@ def test_a_run_without_a_key_sends_nothing_and_says_which_secret(
     assert "create the Secret" in text
     wait_until(lambda: last(place, "shop", "sync").get("outcome") == "NoKey", PATIENCE_SECONDS, "the row")
     assert puppet.triggers("sync") == []
+    record(place, "keyless", document)
     told = {
         "status": ("─ sync/0 … ✗ … ago … NoKey",),
         "history": ("by hand … NoKey … shop/sync/0",),
@@ -204,13 +208,12 @@ def test_a_run_that_the_next_slot_replaces_is_superseded(
 ) -> None:
     """Kubernetes deletes such a Job and keeps no trace of it. And the slot's own id and time stand in the row."""
     puppet.manage(answers={"long": {"seconds": 200}})
-    puppet.serve(
-        manifest(
-            "shop",
-            quick("long", "* * * * *", concurrency="Replace", timeout_seconds=300),
-            quick("tick", "* * * * *"),
-        )
+    document = manifest(
+        "shop",
+        quick("long", "* * * * *", concurrency="Replace", timeout_seconds=300),
+        quick("tick", "* * * * *"),
     )
+    puppet.serve(document)
     place.apply(cronix_app("shop"))
     place.wait_ready("shop")
     run = wait_until(lambda: last(place, "shop", "long"), 150, "a run was replaced")
@@ -231,5 +234,6 @@ def test_a_run_that_the_next_slot_replaces_is_superseded(
     headers = [trigger["headers"] for trigger in puppet.triggers("tick")]
     assert tick["runID"] in [header["X-Cron-Run-Id"] for header in headers]
     assert tick["slot"].endswith(":00Z")
+    record(place, "replaced", document)
     screens = {"history": (" UTC … Superseded … shop/long/0", " UTC … 200  Succeeded … shop/tick/0")}
     screens_say(Program(kubeconfig, place.namespace), screens)

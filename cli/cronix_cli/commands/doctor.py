@@ -158,8 +158,9 @@ async def _apps(cluster: Cluster, selector: str | None, now: datetime) -> list[C
         return [Check("warning", "apps", f"no CronixApp {cluster.scope}", "kubectl cronix status -A")]
     checks = []
     for app in apps:
-        found = _app(app, now)
-        checks += found or [Check("ok", f"app {app.name}", f"in step, {len(app.jobs)} CronJobs")]
+        count = len(app.jobs)
+        well = Check("ok", f"app {app.name}", f"in step, {count} CronJob{'' if count == 1 else 's'}")
+        checks += _app(app, now) or [well]
     return checks
 
 
@@ -195,6 +196,6 @@ def _app(app: AppSeen, now: datetime) -> list[Check]:
             text = f"{seen.line.label}: the slot of {ago(late, now)} has not started"
             checks.append(Check("bad", name, text, f"kubectl describe cronjob {seen.line.name}{scope}"))
         elif seen.last is not None and seen.last.failed:
-            text = f"{seen.line.label}: {seen.last.outcome}, {seen.streak} in a row"
+            text = f"{seen.line.label}: {seen.last.outcome}" + (f", {seen.streak} in a row" if seen.streak > 1 else "")
             checks.append(Check("warning", name, text, f"kubectl cronix logs {seen.line.label}{scope}"))
     return checks

@@ -39,9 +39,10 @@ def logs(session: Session, target: str, run_id: str, follow: bool) -> int:
         pods = await cluster.items("/api/v1", "pods", f"batch.kubernetes.io/job-name={run.job_name}")
         click.echo(f"# {run.job}/{run.index} run {run.run_id} Job {run.job_name} {run.outcome or 'running'}", err=True)
         if not pods:
+            known = f"{run.outcome or 'running'}: {run.message}" if run.message else run.outcome or "running"
             raise Trouble(
                 Exit.NOT_FOUND,
-                f"the pod of Job {run.job_name} is gone; what is known: {run.outcome or 'running'} {run.message}",
+                f"the pod of Job {run.job_name} is gone; what is known: {known}",
                 f"kubectl cronix history {target} -o wide",
             )
         for pod in sorted(pods, key=lambda body: str(body["metadata"]["creationTimestamp"])):

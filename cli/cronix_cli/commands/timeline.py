@@ -58,9 +58,8 @@ def timeline(session: Session, target: str | None, day_text: str | None, tz: str
     if most is not None:
         advice = "; spec.jobDefaults.jitterSeconds spreads them" if most[1] >= CROWD else ""
         start = most[0].astimezone(zone)
-        session.screen.paragraph(
-            f"busiest minute {start:%H:%M %Z}: {most[1]} start{'s' if most[1] == 1 else ''}{advice}"
-        )
+        count = "1 run starts" if most[1] == 1 else f"{most[1]} runs start"
+        session.screen.paragraph(f"busiest minute {start:%H:%M %Z}: {count}{advice}")
     return Exit.OK
 
 
