@@ -103,8 +103,10 @@ def _attention(
         run = job.last
         assert run is not None  # noqa: S101  # failing means that there is a last run
         said = f"{run.message}: {run.excerpt}" if run.excerpt else run.message
-        row = f"{job.line.label}, {job.streak} in a row, {ago(_end(run), now)}. {said}"
-        items.append(_item(run.outcome, row, ADVICE.get(run.outcome, "")))
+        streak = f", {job.streak} in a row" if job.streak > 1 else ""
+        row = f"{job.line.label}{streak}, {ago(_end(run), now)}. {said}".rstrip(". ") + "."
+        advice = ADVICE.get(run.outcome, "")
+        items.append(_item(run.outcome, row, advice[:1].upper() + advice[1:]))
     for app in apps:
         ready = app.condition("Ready")
         if ready.get("status") != "True":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,25 @@ from e2e.e2e_helpers import PATIENCE_SECONDS, Place, cronix_app, job, make_names
 
 pytestmark = pytest.mark.sets_up_once
 
-# Here the Service is not missing, the operator answers, the clock goes on, and another run may have started.
+# Here no Service is missing, the operator answers, the clock goes on, a run may have started, others have an app `shop`.
 NOT_HERE = {
     "verify billing",
     "plan billing",
     "reconcile billing --wait --timeout 1s",
     "backfill billing/settle-invoices/0 2026-11-25T02:00",
     "logs billing --run 0193",
+    "resume shop",
 }
-LINES = [(line, code, words) for line, changes, code, words in MISTAKES if not changes and line not in NOT_HERE]
+LINES = [mistake for mistake in MISTAKES if not mistake[1] and mistake[0] not in NOT_HERE]
+RIGHTS = {  # of a person, less the one that a mistake is about
+    "cronixapps": ("cronix.dev", ["get", "list", "patch"]),
+    "cronjobs": ("batch", ["get", "list"]),
+    "jobs": ("batch", ["get", "list", "create"]),
+    "pods": ("", ["get", "list"]),
+}
+WITHOUT = [
+    mistake for mistake in MISTAKES if mistake[1] and mistake[1][0].split()[-1] in RIGHTS and mistake[0] not in NOT_HERE
+]
 REQUEST = {"url": "http://puppet:8080/x"}
 JOBS = (
     job("ping", "@every 9h"),
@@ -45,10 +55,8 @@ JOBS = (
 
 
 @pytest.fixture(scope="module")
-def config(
-    kubectl: Kubectl, kubeconfig: Path, operator: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """A kubeconfig whose context is a namespace with the two apps, as the operator made them."""
+def place(kubectl: Kubectl, operator: None) -> Iterator[Place]:
+    """A namespace with the two apps, as the operator made them."""
     place = Place(kubectl, make_namespace(kubectl))
     place.secret("puppet-cron", current="0" * 64)
     for name, jobs in (("billing", JOBS), ("shipping", JOBS[1:2])):
@@ -56,13 +64,46 @@ def config(
         body["metadata"]["annotations"] = {"cronix.dev/suspended-jobs": "report"}
         place.apply(body)
     wait_until(lambda: len(place.names("cronjobs")) == 6, PATIENCE_SECONDS, "the CronJobs of both")
-    document: dict[str, Any] = yaml.safe_load(kubeconfig.read_text())
-    for context in document["contexts"]:
-        context["context"]["namespace"] = place.namespace
-    path = tmp_path_factory.mktemp("config") / "kubeconfig"
-    path.write_text(yaml.safe_dump(document))
-    yield str(path)
+    yield place
     kubectl("delete", "namespace", place.namespace, "--wait=false")
+
+
+@pytest.fixture
+def config_of(place: Place, kubeconfig: Path, tmp_path: Path) -> Callable[[str], str]:
+    """The path of a kubeconfig with this namespace; with a token it is that account's."""
+
+    def make(token: str = "") -> str:
+        document: dict[str, Any] = yaml.safe_load(kubeconfig.read_text())
+        for context in document["contexts"]:
+            context["context"]["namespace"] = place.namespace
+        if token:
+            for user in document["users"]:
+                user["user"] = {"token": token}
+        path = tmp_path / f"kubeconfig-{len(list(tmp_path.iterdir()))}"
+        path.write_text(yaml.safe_dump(document))
+        return str(path)
+
+    return make
+
+
+def token_without(place: Place, verb: str, plural: str) -> str:
+    """A token of an account that may do all that the commands need but this."""
+    name = f"no-{verb}-{plural}"
+    rules = [
+        {"apiGroups": [group], "resources": [kind], "verbs": [v for v in verbs if (v, kind) != (verb, plural)]}
+        for kind, (group, verbs) in RIGHTS.items()
+    ]
+    api, role = "rbac.authorization.k8s.io", {"kind": "Role", "name": name}
+    place.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}},
+        {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules},
+        {
+            "apiVersion": f"{api}/v1", "kind": "RoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": api, **role},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": place.namespace}],
+        },
+    )  # fmt: skip
+    return str(place.kubectl("create", "token", name)).strip()
 
 
 def said(config: str, line: str) -> tuple[int, str]:
@@ -80,12 +121,28 @@ def said(config: str, line: str) -> tuple[int, str]:
     return int(code), told.getvalue()
 
 
-def test_a_mistake_is_answered_on_a_real_cluster_with_what_to_type_instead(config: str) -> None:
-    """The same answers as on the server in memory; all of them are looked at before the test fails."""
-    wrong = []
-    for line, code, words in LINES:
-        found, text = said(config, line)
-        if found != code or any(word not in text for word in words):
-            wrong.append(f"$ kubectl cronix {line}\n{text}exit {found}; expected {code} and {words}")
+def faults(config: str, mistakes: Sequence[tuple[str, Any, int, tuple[str, ...]]]) -> list[str]:
+    """The calls whose answer is another one than on the server in memory."""
+    found = []
+    for line, _, code, words in mistakes:
+        given, text = said(config, line)
+        if given != code or any(word not in text for word in words):
+            found.append(f"$ kubectl cronix {line}\n{text}exit {given}; expected {code} and {words}")
+    return found
+
+
+def test_a_mistake_is_answered_on_a_real_cluster_with_what_to_type_instead(config_of: Callable[..., str]) -> None:
+    """All of them are tried before the test fails."""
+    wrong = faults(config_of(), LINES)
     assert wrong == [], "\n\n".join(wrong)
     assert len(LINES) > 40
+
+
+def test_a_right_that_is_missing_is_named(place: Place, config_of: Callable[..., str]) -> None:
+    """The API server's own 403, and nothing was changed."""
+    wrong = []
+    for mistake in WITHOUT:
+        verb, plural = mistake[1][0].split()
+        wrong += faults(config_of(token_without(place, verb, plural)), [mistake])
+    assert wrong == [], "\n\n".join(wrong)
+    assert len(WITHOUT) >= 3
