@@ -23,7 +23,7 @@ from e2e.e2e_helpers import PATIENCE_SECONDS, Place, cronix_app, job, make_names
 
 pytestmark = pytest.mark.sets_up_once
 
-# Here no Service is missing, the operator answers, the clock goes on, a run may have started, others have an app `shop`.
+# Here no Service is missing, the operator answers, the clock goes on, runs may have started, another app is `shop`.
 NOT_HERE = {
     "verify billing",
     "plan billing",
