@@ -112,7 +112,9 @@ def main(arguments: Sequence[str] | None = None, session: Session | None = None)
 
 
 def _tell(session: Session, message: str, hint: str, code: Exit) -> int:
-    lines = message.split("\n") if "\n" in message else session.screen.wrapped(message, len("error: "))
+    lines = message.split("\n")
+    if len(lines) == 1 and sys.stderr.isatty():  # a program that looks for words finds them in one line
+        lines = session.screen.wrapped(message, len("error: "))
     click.echo(f"error: {lines[0]}", err=True)
     for line in lines[1:]:
         click.echo(f"       {line}".rstrip(), err=True)
