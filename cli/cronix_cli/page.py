@@ -97,7 +97,7 @@ def _attention(
         _item("late", f"{job.line.label}: the slot of {rfc3339(slot)} ({ago(slot, now)}) has not started")
         for _, job, slot in late
     ]
-    open_jobs = [(job.line.label, job.trouble(now)) for app in apps for job in app.jobs]
+    open_jobs = [(job.line.label, app.trouble(job, now)) for app in apps for job in app.jobs]
     items += [_item(trouble.word, f"{label}: {trouble.text}") for label, trouble in open_jobs if trouble is not None]
     for _, job in failing:
         run = job.last

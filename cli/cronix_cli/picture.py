@@ -11,12 +11,13 @@ from typing import Any
 from cronix_cli.lines import Line, lines_of, matching
 from cronix_cli.reading import Cluster, Object
 from cronix_cli.target import Target
-from cronix_cli.times import parsed
-from cronix_operator.core.history import recall
+from cronix_cli.times import parsed, wall
+from cronix_operator.core.history import count_of, recall
 from cronix_operator.core.jobfacts import JobFacts, PodFacts, parse_job, parse_pod
 from cronix_operator.core.runs import Origin, Run, Trouble, run_of, trouble_of
 from cronix_protocol.schedule import ScheduleInvalid, parse_schedule
 
+TOLD_FOR = timedelta(days=1)
 LATE_AFTER = timedelta(seconds=60)  # Kubernetes starts a slot within a second; a minute is no measuring error
 
 
@@ -59,6 +60,14 @@ class Seen:
         found = (trouble_of(job, pods, now) for job, pods in self.open)
         return next((trouble for trouble in found if trouble is not None), None)
 
+    def missed(self, now: datetime) -> str:
+        """What is told of slots that nothing started, for a day; "" when there is nothing to tell."""
+        last, count = parsed(self.row.get("lastMissedSlot")), count_of(self.row.get("missedSlots"))
+        if last is None or not count or now - last > TOLD_FOR:
+            return ""
+        slots = "1 slot was" if count == 1 else f"{count} slots were"
+        return f"{slots} not started, the newest {wall(last, self.line.zone)}"
+
     def late(self, now: datetime) -> datetime | None:
         """The newest slot that should have started more than a minute ago and has not; None when there is none."""
         live, line = self.line.live, self.line
@@ -98,6 +107,17 @@ class AppSeen:
     @property
     def suspended(self) -> bool:
         return bool((self.body.get("spec") or {}).get("suspend"))
+
+    def trouble(self, seen: Seen, now: datetime) -> Trouble | None:
+        """Why a run of one of its CronJobs does not get on; in the operator's words where its condition RunStuck speaks
+        of that run, for it saw what is gone by now."""
+        stuck = self.condition("RunStuck")
+        start, message = f"{seen.line.job}/{seen.line.index}: ", str(stuck.get("message", ""))
+        for run in seen.active:
+            text, found, _ = message.partition(f" (Job {run.job_name})")
+            if found and text.startswith(start):
+                return Trouble(str(stuck.get("reason")), text.removeprefix(start))
+        return seen.trouble(now)
 
     def condition(self, kind: str) -> Mapping[str, Any]:
         return next((c for c in self.status.get("conditions") or [] if c.get("type") == kind), {})

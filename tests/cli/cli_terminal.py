@@ -59,11 +59,11 @@ class RecordedKube(Kube):
 class Recorded:
     """A cluster as tests/e2e/recorder.py found it, and what the world does when a command changes something.
 
-    The app answers each run with `answers` (a word, an HTTP status, a text) by job, else with success. Time goes on
-    only while a command waits; whatever was started meanwhile ends.
+    The app answers each run with `answers` (a word, an HTTP status, a text) by job, else with success; None: never.
+    Time goes on only while a command waits; whatever was started meanwhile ends.
     """
 
-    def __init__(self, scene: str, answers: Mapping[str, tuple[str, int, str]]) -> None:
+    def __init__(self, scene: str, answers: Mapping[str, tuple[str, int, str] | None]) -> None:
         content = json.loads((RECORDED / f"{scene}.json").read_text())
         self.now: datetime = datetime.fromisoformat(content["now"])
         self.manifest: Any = content["manifest"]
@@ -124,7 +124,10 @@ class Recorded:
 
     def _end(self, job: dict[str, Any]) -> None:
         meta, pod_meta = job["metadata"], job["spec"]["template"]["metadata"]
-        word, http_status, text = self._answers.get(meta["labels"]["cronix.dev/job"], ("Succeeded", 200, ""))
+        answer = self._answers.get(meta["labels"]["cronix.dev/job"], ("Succeeded", 200, ""))
+        if answer is None:
+            return
+        word, http_status, text = answer
         began = datetime.fromisoformat(meta["creationTimestamp"])
         slot = (pod_meta.get("annotations") or {}).get("cronix.dev/scheduled-time")
         scheduled = int(datetime.fromisoformat(slot).timestamp()) if slot else 0

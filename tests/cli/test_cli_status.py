@@ -114,6 +114,24 @@ def test_logs_are_those_of_the_run_that_is_meant(kube: Kube) -> None:
         assert call("logs", "billing/settle-invoices", "--run", wanted, kube=kube).out == '{"msg":" [31msecond"}\n'
 
 
+def test_the_log_of_a_run_that_has_just_begun_is_waited_for_with_f() -> None:
+    """What `run` says to type next; without -f it is told that there is none yet."""
+    kube = shop()
+    name = run_of(kube, SETTLE, "2026-11-24T10:00:00Z", took=None)
+    state = kube.objects["pods", NAMESPACE, f"{name}-pod"]["status"]["containerStatuses"][0]
+    running, state["state"] = state["state"], {"waiting": {"reason": "ContainerCreating"}}
+    kube.logs = {f"{name}-pod": ['{"msg":"first"}']}
+    told = call("logs", "billing/settle-invoices", kube=kube)
+    assert (told.code, told.out, "has not started" in told.err) == (66, "", True)
+
+    def starts(_kube: Kube) -> None:
+        state["state"] = running
+
+    kube.on_sleep = starts
+    assert call("logs", "billing/settle-invoices", "-f", kube=kube).out == '{"msg":"first"}\n'
+    assert kube.sleeps == 1
+
+
 def test_logs_of_a_run_whose_pod_is_gone_say_what_is_known(kube: Kube) -> None:
     """Better than an empty answer."""
     for key in [key for key in kube.objects if key[0] == "pods"]:

@@ -16,7 +16,11 @@ from cli.cli_terminal import Recorded
 from cronix_cli.__main__ import SECTIONS
 
 # What the app answers to the runs that these commands start.
-ANSWERS = {"rejected": ("AppRejected", 404, "no such job"), "exhausted": ("RetriesExhausted", 503, "overloaded")}
+ANSWERS = {
+    "rejected": ("AppRejected", 404, "no such job"),
+    "exhausted": ("RetriesExhausted", 503, "overloaded"),
+    "sync": None,
+}
 # By the scene: see tests/e2e/test_run_outcomes.py and, for `missed`, test_run_disruptions.py.
 SCREENS = {
     "ends": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -12,7 +13,7 @@ import click
 from cronix_cli.checks import Check, show
 from cronix_cli.operators import operators
 from cronix_cli.options import Command, cluster_options, many_options, output_option, pass_session
-from cronix_cli.picture import AppSeen, look
+from cronix_cli.picture import AppSeen, Seen, look
 from cronix_cli.reading import APPS, Cluster, on_cluster
 from cronix_cli.session import Session
 from cronix_cli.times import ago, span
@@ -177,25 +178,31 @@ def _app(app: AppSeen, now: datetime) -> list[Check]:
             )
         ]
     checks = []
+    in_trouble = any(app.trouble(seen, now) for seen in app.jobs)
+    spoken = {"Ready", "Stalled", "Reconciling", "JobsInvalid", *(["RunStuck"] if in_trouble else [])}
     if ready.get("status") != "True":
         text = f"{ready.get('reason')}: {ready.get('message')}"
         checks.append(Check("bad", name, text, f"kubectl cronix status {app.name}{scope}"))
     for condition in app.status.get("conditions") or []:
         kind = condition.get("type")
-        if kind not in {"Ready", "Stalled", "Reconciling", "JobsInvalid"} and condition.get("reason") != ready.get(
-            "reason"
-        ):
+        if kind not in spoken and condition.get("reason") != ready.get("reason"):
             checks.append(
                 Check("bad" if kind == "RunStuck" else "warning", name, f"{kind}: {condition.get('message')}")
             )
-    for seen in app.jobs:
-        if (trouble := seen.trouble(now)) is not None:
-            text = f"{seen.line.label}: {trouble.word}: {trouble.text}"
-            checks.append(Check("bad", name, text, f"kubectl cronix status {seen.line.label}{scope}"))
-        elif (late := seen.late(now)) is not None:
-            text = f"{seen.line.label}: the slot of {ago(late, now)} has not started"
-            checks.append(Check("bad", name, text, f"kubectl describe cronjob {seen.line.name}{scope}"))
-        elif seen.last is not None and seen.last.failed:
-            text = f"{seen.line.label}: {seen.last.outcome}" + (f", {seen.streak} in a row" if seen.streak > 1 else "")
-            checks.append(Check("warning", name, text, f"kubectl cronix logs {seen.line.label}{scope}"))
-    return checks
+    return checks + [check for seen in app.jobs for check in _job(app, seen, now)]
+
+
+def _job(app: AppSeen, seen: Seen, now: datetime) -> Iterator[Check]:
+    name, label, scope = f"app {app.name}", seen.line.label, f" -n {app.namespace}"
+    if (trouble := app.trouble(seen, now)) is not None:
+        text = f"{label}: {trouble.word}: {trouble.text}"
+        yield Check("bad", name, text, f"kubectl cronix status {label}{scope}")
+    elif (late := seen.late(now)) is not None:
+        text = f"{label}: the slot of {ago(late, now)} has not started"
+        yield Check("bad", name, text, f"kubectl describe cronjob {seen.line.name}{scope}")
+    elif seen.last is not None and seen.last.failed:
+        text = f"{label}: {seen.last.outcome}" + (f", {seen.streak} in a row" if seen.streak > 1 else "")
+        yield Check("warning", name, text, f"kubectl cronix logs {label}{scope}")
+    if missed := seen.missed(now):
+        text = f"{label}: SlotMissed: {missed}"
+        yield Check("warning", name, text, f"kubectl describe cronjob {seen.line.name}{scope}")

@@ -80,7 +80,7 @@ def app_json(app: AppSeen, now: datetime) -> dict[str, Any]:
 def _job_json(app: AppSeen, seen: Seen, now: datetime) -> dict[str, Any]:
     line = seen.line
     following, late, last = next(line.fires(now), None), seen.late(now), seen.last
-    trouble = seen.trouble(now)
+    trouble = app.trouble(seen, now)
     found: dict[str, Any] = {
         "name": line.job,
         "index": line.index,
@@ -112,8 +112,10 @@ def _tree(session: Session, apps: list[AppSeen], now: datetime) -> None:
         _headline(session, app, now)
         for seen in app.jobs:
             screen.line(*next(lines))
-            if (trouble := seen.trouble(now)) is not None:
+            if (trouble := app.trouble(seen, now)) is not None:
                 screen.paragraph(f"{trouble.word}: {trouble.text}", "     ")
+            if missed := seen.missed(now):
+                screen.paragraph(f"SlotMissed: {missed}", "     ")
         invalid = _invalid(app)
         for n, row in enumerate(invalid):
             branch = "└─ " if n == len(invalid) - 1 else "├─ "
@@ -149,8 +151,9 @@ def _headline(session: Session, app: AppSeen, now: datetime) -> None:
     screen.line(Cell(name, "cyan"), "  ", Cell(verdict, "green" if good else "red"), "  " + "  ".join(parts))
     if ready.get("reason") not in {"Succeeded", "JobsInvalid", "Suspended"}:
         screen.paragraph(str(ready.get("message", "")), "  ")
+    below = {"RunStuck"} if any(app.trouble(seen, now) for seen in app.jobs) else set()
     for condition in app.status.get("conditions") or []:
-        if condition.get("type") not in _SPOKEN and condition.get("reason") != ready.get("reason"):
+        if condition.get("type") not in _SPOKEN | below and condition.get("reason") != ready.get("reason"):
             screen.paragraph(f"{condition.get('type')}: {condition.get('message')}", "  ")
 
 

@@ -194,7 +194,8 @@ def _not_seen(pod: PodFacts) -> str:
     """That a pod runs only its node can say: when that is dead, nobody knows."""
     if not pod.node:
         return f"pod {pod.name} was not seen to start: {_waits(pod) or 'it waits for a node'}"
-    return f"pod {pod.name} on node {pod.node} was not seen to start: {_waits(pod) or 'the node has not said a word'}"
+    silent = "its time is over" if pod.deadline else "the node has not said a word"
+    return f"pod {pod.name} on node {pod.node} was not seen to start: {_waits(pod) or silent}"
 
 
 def _crash(last: PodFacts | None, job: JobFacts) -> str:
