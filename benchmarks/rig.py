@@ -24,7 +24,7 @@ from typing import Any
 import aiohttp
 import bare
 import yaml
-from own_api import ROOT, OwnApi, own_api
+from own_api import ROOT, OwnApi, free_ports, own_api
 
 sys.path[:0] = [str(ROOT / part) for part in ("spec", "operator")]
 
@@ -35,7 +35,6 @@ from cronix_protocol.manifest import parse_document  # noqa: E402  # after the p
 
 APPS = "/apis/cronix.dev/v1alpha1/namespaces/{}/cronixapps"
 CRON_JOBS = "/apis/batch/v1/namespaces/{}/cronjobs"
-HEALTH_PORT = 18081
 BARE_MANAGER = "cronix-bareloop"  # as long as ours; a watch for ours must not see the bare program's objects
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 SIGNER = "cronix.local/cronix-signer:bench"
@@ -177,17 +176,19 @@ class Operator:
 
     def __init__(self, folder: Path) -> None:
         config = str(folder / "kubeconfig.json")
+        self._health_port = free_ports(1)[0]
         self._env = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "spec")),
             "KUBECONFIG": config,
             "CRONIX_KUBECONFIG": config,
             "CRONIX_SIGNER_IMAGE": SIGNER,
-            "CRONIX_HEALTH_PORT": str(HEALTH_PORT),
+            "CRONIX_HEALTH_PORT": str(self._health_port),
             "CRONIX_LOG_LEVEL": "WARNING",
             "CRONIX_RESYNC_SECONDS": "86400",
         }
-        self._log = (folder / "operator.log").open("ab")
+        self._said = folder / "operator.log"
+        self._log = self._said.open("ab")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
@@ -207,8 +208,10 @@ class Operator:
     async def until_up(self) -> None:
         """Until its health endpoint answers."""
         while True:
+            assert self._process is not None
+            assert self._process.poll() is None, f"the operator ended; it said: {self._said.read_text()[-2000:]}"
             with contextlib.suppress(OSError):
-                address = f"http://127.0.0.1:{HEALTH_PORT}/healthz"
+                address = f"http://127.0.0.1:{self._health_port}/healthz"
                 (await asyncio.to_thread(urllib.request.urlopen, address, timeout=1)).close()
                 return
             await asyncio.sleep(0.05)
