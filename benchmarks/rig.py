@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -122,20 +123,28 @@ class Rig:
         path, selector = "/apis/batch/v1/cronjobs", f"app.kubernetes.io/managed-by={manager}"
         async with self.session.get(path, params={"labelSelector": selector, "limit": "1"}) as response:
             version = (await response.json())["metadata"]["resourceVersion"]
-        query = {"labelSelector": selector, "watch": "true", "resourceVersion": version}
         lines: asyncio.Queue[bytes] = asyncio.Queue()
-        async with self.session.get(path, params=query) as response:
+        task = asyncio.create_task(self._read_watch({"labelSelector": selector, "watch": "true"}, version, lines))
+        try:
+            yield lines
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
-            async def read() -> None:
-                while line := await response.content.readuntil(b"\n"):
-                    lines.put_nowait(line)
-
-            task = asyncio.create_task(read())
-            try:
-                yield lines
-            finally:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+    async def _read_watch(self, query: dict[str, str], version: str, lines: asyncio.Queue[bytes]) -> None:
+        """On a busy machine the server hangs up on whoever reads too slowly; then it goes on where it was."""
+        last = b""
+        while True:
+            async with self.session.get(
+                "/apis/batch/v1/cronjobs", params={**query, "resourceVersion": version}
+            ) as answer:
+                with contextlib.suppress(aiohttp.ClientError):
+                    while (line := await answer.content.readuntil(b"\n")).endswith(b"\n"):
+                        lines.put_nowait(line)
+                        last = line
+            found = re.search(rb'"resourceVersion":"(\d+)"', last)
+            version = found[1].decode() if found else version
+            await asyncio.sleep(0.1)
 
     async def seconds_to_see(self, count: int, lines: asyncio.Queue[bytes], started: float) -> float:
         """Seconds from `started` until so many CronJobs of this run have been added."""
