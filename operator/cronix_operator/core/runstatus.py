@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from cronix_operator.core.moments import time_of, timestamp
-from cronix_operator.core.runlog import Log, log_row, row_by_uid, stuck_text
+from cronix_operator.core.runlog import Log, log_row, stuck_text
 
 STUCK_CONDITION = "RunStuck"
 RUN_FIELDS = (
@@ -36,11 +36,10 @@ NO_LOGS: Logs = MappingProxyType({})
 Row = Mapping[str, Any]
 
 
-def run_fields(uid: str, logs: Logs, previous: object) -> dict[str, Any]:
-    """The fields of one row: from its log, or, while there is none yet (a start), as they stand."""
+def run_fields(uid: str, logs: Logs, row: Row) -> dict[str, Any]:
+    """The fields of one row: from its log, or, while there is none yet (a start), as they stand in `row`."""
     if uid in logs:
         return log_row(logs[uid])
-    row = row_by_uid(previous).get(uid, {})
     return {field: row[field] for field in RUN_FIELDS if field in row}
 
 
@@ -77,7 +76,7 @@ def overlaid(previous: Mapping[str, Any], logs: Logs) -> dict[str, Any]:
     after = []
     for row in rows:
         rest = {field: value for field, value in row.items() if field not in RUN_FIELDS}
-        after.append(rest | run_fields(str(row.get("cronJobUID")), logs, rows))
+        after.append(rest | run_fields(str(row.get("cronJobUID")), logs, row))
     counts = {"failing": sum(map(is_failing, after))}
     if logs:
         counts["active"] = sum(log.under_way for log in logs.values())

@@ -15,6 +15,7 @@ from cronix_operator.core.model import App, DesiredCronJob, JobFault, KubeObject
 from cronix_operator.core.moments import timestamp
 from cronix_operator.core.nextrun import next_run
 from cronix_operator.core.outcome import Outcome
+from cronix_operator.core.runlog import row_by_uid
 from cronix_operator.core.runstatus import (
     NO_LOGS,
     Logs,
@@ -241,9 +242,11 @@ def _short(message: str) -> str:
 
 
 def _rows(memory: Memory, outcome: Outcome, previous: Mapping[str, Any], logs: Logs, now: datetime) -> dict[str, Any]:
+    known = row_by_uid(previous.get("jobs"))
     rows = [
-        _row(want, live, memory, now) | run_fields(live["metadata"]["uid"], logs, previous.get("jobs"))
+        _row(want, live, memory, now) | run_fields(uid, logs, known.get(uid, {}))
         for want, live in outcome.in_step
+        for uid in [live["metadata"]["uid"]]
     ]
     rows.sort(key=lambda row: (row["name"], row["index"]))
     nexts = [(row["nextRunTime"], f"{row['name']}/{row['index']}") for row in rows if "nextRunTime" in row]
