@@ -57,7 +57,7 @@ faults: setup ## the faults in short form, on API servers of their own; `make te
 	@$(BIN)/python -m pytest -q -n 2 tests/faults
 
 test-faults: setup ## all faults, the slow ones too: about 8 minutes; keeps the figures in benchmarks/results/faults.json
-	@CRONIX_FAULTS=whole $(BIN)/python -m pytest -q -n 2 tests/faults
+	@CRONIX_FAULTS=whole $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/faults
 	@if ! $(CLUSTER) status >/dev/null 2>&1; then echo "no local cluster is up: the dead node is left out (make cluster-up)"; else \
 	  scripts/wheels.sh operator example; scripts/images.sh $(IMAGES); \
 	  CRONIX_FAULTS=whole $(BIN)/python -m pytest -q tests/e2e/test_node_dead.py; fi

@@ -87,7 +87,7 @@ class FaultProxy:
         self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in self._watches])
 
     def freeze_watches(self) -> None:
-        """From now on open watches pass nothing on and stay open."""
+        """An open watch on which anything comes from now on passes nothing on any more, and stays open."""
         self._frozen = True
 
     def thaw(self) -> None:
@@ -125,12 +125,19 @@ class FaultProxy:
                 if fault is not None and fault.stalls:
                     await reader.read()  # until the client has given up
                 else:
-                    await self._act(request, fault, _closing(head) + body, writer)
+                    await self._act(request, fault, _closing(head) + body, reader, writer)
             except asyncio.CancelledError:
                 writer.transport.abort()
         writer.close()
 
-    async def _act(self, request: Seen, fault: Fault | None, raw: bytes, writer: asyncio.StreamWriter) -> None:
+    async def _act(
+        self,
+        request: Seen,
+        fault: Fault | None,
+        raw: bytes,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         if fault is not None and (fault.status is not None or fault.event is not None):
             writer.write(_answer(fault))
             await writer.drain()
@@ -141,7 +148,7 @@ class FaultProxy:
         try:
             out.write(raw)
             if request.is_watch:
-                await self._pass_on(upstream, writer)
+                await self._pass_on(upstream, reader, writer)
             elif fault is None:
                 writer.write(await upstream.read())
                 await writer.drain()
@@ -155,17 +162,19 @@ class FaultProxy:
         finally:
             out.transport.abort()
 
-    async def _pass_on(self, upstream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(
+        self, upstream: asyncio.StreamReader, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._watches.add(task)
-        frozen = False
         try:
             while data := await upstream.read(65536):
-                frozen = frozen or self._frozen
-                if not frozen:
-                    writer.write(data)
-                    await writer.drain()
+                if self._frozen:
+                    await reader.read()  # until the client has given up: it does not even learn that the watch ended
+                    return
+                writer.write(data)
+                await writer.drain()
         finally:
             self._watches.discard(task)
 

@@ -128,6 +128,26 @@ def test_what_was_deleted_while_the_watch_was_away_is_made_anew(stage: Stage, fi
     figures.add(f"watch {how}, a CronJob deleted meanwhile", seconds)
 
 
+@pytest.mark.skipif(not WHOLE, reason="takes a minute and more: `make test-faults` has it")
+@pytest.mark.timeout(300)
+def test_a_watch_that_falls_silent_is_given_up(stage: Stage, figures: Figures) -> None:
+    """K6: a connection that is dead without having ended; no walk is due meanwhile. A server bookmarks each minute."""
+    victim = "cronix-shop-stays-0"
+    uid = stage.uids()[victim]
+    stage.proxy.freeze_watches()
+    path = cron_jobs(stage.place.namespace, victim)
+    accepted([stage.bulk.one(Call("DELETE", path, {"kind": "DeleteOptions", "apiVersion": "v1"}))])
+    started = time.monotonic()
+    time.sleep(5)
+    stage.proxy.thaw()
+    time.sleep(5)
+    assert victim not in stage.uids(), "the watch is silent"
+    live = wait_until(lambda: stage.uids().get(victim), 150, "the deleted one")
+    assert live != uid
+    assert stage.operator.is_alive
+    figures.add("watch silent, a CronJob deleted meanwhile: from then on", time.monotonic() - started)
+
+
 def test_an_app_deleted_while_its_watch_was_away_gets_no_cron_jobs_any_more(stage: Stage) -> None:
     """K6: the operator sees garbage collection take its CronJobs, does not know why, and makes none of them anew."""
     before = stage.now()
