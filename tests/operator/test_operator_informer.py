@@ -32,10 +32,10 @@ class Server:
     """What a list answers, page by page, and what each watch says before it ends; the last one says nothing more.
 
     `asked`: the query of each request. In a watch bytes are sent as they are, an int is an HTTP status, `CUT` breaks
-    the connection.
+    the connection, `SILENT` leaves it open and says nothing more.
     """
 
-    CUT = object()
+    CUT, SILENT = object(), object()
 
     def __init__(self) -> None:
         self.pages: list[list[Object]] = [[]]
@@ -78,6 +78,8 @@ class Server:
                 assert request.transport is not None
                 request.transport.abort()
                 return response
+            if event is self.SILENT:
+                await asyncio.sleep(60)
             await response.write(event if isinstance(event, bytes) else json.dumps(event).encode() + b"\n")
         if script is None:
             await asyncio.sleep(60)
@@ -116,10 +118,10 @@ class Listener:
 
 
 @contextlib.asynccontextmanager
-async def informed(server: Server, listener: Listener) -> AsyncIterator[None]:
+async def informed(server: Server, listener: Listener, silence_seconds: float = 60) -> AsyncIterator[None]:
     """An informer at work; it must still be at the end."""
     async with serving(server.answer) as kubeconfig, ApiServer(kubeconfig) as api:
-        informer = Informer(api, PATH, SELECTOR, listener.saw, listener.went, listener.sleep)
+        informer = Informer(api, PATH, SELECTOR, listener.saw, listener.went, listener.sleep, silence_seconds)
         task = asyncio.create_task(informer.run())
         try:
             yield
@@ -167,6 +169,21 @@ def test_a_watch_that_breaks_goes_on_where_it_was(end: object) -> None:
         assert [query["resourceVersion"] for query in server.asked if "watch" in query][:2] == ["10", "11"]
 
     run()
+
+
+@in_loop
+async def test_a_watch_that_falls_silent_is_asked_anew_from_where_it_was() -> None:
+    """A connection that is dead without having ended: a server that is there sends bookmarks. No list, no warning."""
+    server, listener = Server(), Listener()
+    server.watches = [
+        [{"type": "ADDED", "object": cron_job("a", 11)}, Server.SILENT],
+        [{"type": "ADDED", "object": cron_job("b", 12)}],
+    ]
+    async with informed(server, listener, silence_seconds=1):
+        await listener.until(("saw", "a"), ("saw", "b"))
+    assert server.lists == 1
+    assert [query["resourceVersion"] for query in server.asked if "watch" in query][:2] == ["10", "11"]
+    assert set(listener.pauses) == {FIRST_PAUSE_SECONDS}
 
 
 @pytest.mark.parametrize("end", [[GONE], [410], [403], [{"type": "ADDED", "object": {}}]], ids=str)

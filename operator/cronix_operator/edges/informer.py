@@ -6,6 +6,7 @@ Nothing but the identity of each object is kept, so that ten thousand of them co
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,8 @@ logger = logging.getLogger("cronix.operator")
 
 SERVER_SECONDS = 290
 CLIENT_SECONDS = 300.0
+# An API server sends a bookmark about every minute: where nothing came for longer, the connection may be dead.
+SILENCE_SECONDS = 70.0
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 15.0
 
@@ -36,7 +39,7 @@ Went: TypeAlias = Callable[[str, str, str], None]
 class Informer:
     """Lists and watches `path` with a label selector; `run` ends only by being cancelled.
 
-    `sleep` is an argument so that tests need not wait.
+    `sleep` and `silence_seconds` are arguments so that tests need not wait.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Informer:
         saw: Saw,
         went: Went,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self._api = api
         self._path = path
@@ -54,6 +58,7 @@ class Informer:
         self._saw = saw
         self._went = went
         self._sleep = sleep
+        self._silence_seconds = silence_seconds
         self._known: dict[str, tuple[str, str, str]] = {}  # by UID
         self._version = ""  # where the watch goes on; "" when only a list can tell
         self._failures = 0
@@ -93,7 +98,7 @@ class Informer:
         return version
 
     async def _watch(self) -> None:
-        """Tell of changes until the server ends this watch, which it does every few minutes."""
+        """Tell of changes until the server ends this watch, which it does every few minutes, or falls silent."""
         query: dict[str, str | int] = {
             "labelSelector": self._selector,
             "watch": "true",
@@ -101,18 +106,26 @@ class Informer:
             "resourceVersion": self._version,
             "timeoutSeconds": SERVER_SECONDS,
         }
-        async for line in self._api.lines(self._path, query, CLIENT_SECONDS):
-            kind, body = _event(line)
-            self._failures = 0
-            # Before it is told: whoever fails on an event must not be given it again and again.
-            self._version = body["metadata"]["resourceVersion"]
-            if kind == "BOOKMARK":
-                continue
-            if kind == "DELETED":
-                self._known.pop(body["metadata"]["uid"], None)
-            else:
-                self._known[body["metadata"]["uid"]] = _identity(body)
-            self._tell(body, deleted=kind == "DELETED")
+        clock = asyncio.get_running_loop().time
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._silence_seconds) as silence:
+                async for line in self._api.lines(self._path, query, CLIENT_SECONDS):
+                    silence.reschedule(clock() + self._silence_seconds)
+                    self._event(line)
+
+    def _event(self, line: bytes) -> None:
+        """Tell of one change."""
+        kind, body = _read(line)
+        self._failures = 0
+        # Before it is told: whoever fails on an event must not be given it again and again.
+        self._version = body["metadata"]["resourceVersion"]
+        if kind == "BOOKMARK":
+            return
+        if kind == "DELETED":
+            self._known.pop(body["metadata"]["uid"], None)
+        else:
+            self._known[body["metadata"]["uid"]] = _identity(body)
+        self._tell(body, deleted=kind == "DELETED")
 
     def _tell(self, body: KubeObject, *, deleted: bool) -> None:
         try:
@@ -127,7 +140,7 @@ def _identity(body: KubeObject) -> tuple[str, str, str]:
     return meta["namespace"], meta["name"], meta["uid"]
 
 
-def _event(line: bytes) -> tuple[str, KubeObject]:
+def _read(line: bytes) -> tuple[str, KubeObject]:
     """Its kind and object; Refused where the server says that it will not go on."""
     try:
         event = json.loads(line)
