@@ -14,7 +14,7 @@ from typing import Any
 from cronix_operator.core.announce import Announcement
 from cronix_operator.core.app import parse_app
 from cronix_operator.core.defaults import with_defaults
-from cronix_operator.core.errors import ReconcileError, Stalled, Waiting
+from cronix_operator.core.errors import Outdated, ReconcileError, Stalled, Waiting
 from cronix_operator.core.keynews import key_news
 from cronix_operator.core.memory import Memory
 from cronix_operator.core.model import App, Done, KubeObject, Now, Subject
@@ -234,6 +234,9 @@ class Controller:
         asked = await self._ask(app, tenant.memory)
         async with self._seats.walking(tenant.memory), self._touch_ups.alone(key, tenant):
             answer, outcome, memory = await self._walk(app, tenant.memory, asked)
+            if isinstance(outcome, Outdated):
+                self.saw_app(outcome.body, deleted=False)  # the watch will say the same, in a moment
+                return None
             tenant.memory = after_attempt(app, memory, answer, self._now(), self._jitter())
             if self._tenants.get(key) is not tenant:
                 return None

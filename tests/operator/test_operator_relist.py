@@ -6,7 +6,7 @@ import asyncio
 import copy
 
 from cronix_operator.relist import Relist
-from operator_fakes.builders import NAMESPACE, OTHER_UID, served
+from operator_fakes.builders import NAMESPACE, OTHER_UID, document, served
 from operator_fakes.world import World, in_loop
 
 NAME = "cronix-billing-sync-0"
@@ -86,3 +86,23 @@ async def test_nothing_is_created_for_an_app_that_was_replaced_by_another_of_its
     world.watch()
     await world.walk()
     assert world.api.cron_jobs()[NAME]["metadata"]["ownerReferences"][0]["uid"] == OTHER_UID
+
+
+@in_loop
+async def test_nothing_is_made_by_an_edit_that_was_overtaken() -> None:
+    """K6: another operator has pruned a job for an edit of which our watch tells later than of the deletion."""
+    world = World()
+    world.apply(source={"inline": document("sync", "old")}, allowInsecureHTTP=True)
+    await world.walk()
+    edited = {"inline": document("sync", "new")}
+    world.api.touch(*APP, lambda body: body["spec"].update(source=edited))
+    del world.api.objects["cronjobs", NAMESPACE, "cronix-billing-old-0"]
+    world.clear_writes()
+    events = len(world.events.seen)
+    await world.walk()
+    assert world.writes() == []
+    assert world.events.seen[events:] == [], "nothing is wrong"
+    assert world.due_in() == 0
+    await world.walk()
+    assert world.names() == {NAME, "cronix-billing-new-0"}
+    assert [verb for verb, _ in world.writes("cronjobs")] == ["POST"]

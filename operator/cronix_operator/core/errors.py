@@ -5,6 +5,9 @@ A `reason` is one CamelCase word, used verbatim in the condition, the Event, the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class ReconcileError(Exception):
     """Something kept the app from being in step; the CronJobs that exist stay as they are.
@@ -31,6 +34,14 @@ class Waiting(ReconcileError):
     def __init__(self, reason: str, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(reason, message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class Outdated(ReconcileError):
+    """The CronixApp was edited since it was read: nothing was written, and `body`, as it is now, is to be walked."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        super().__init__("Outdated", "the CronixApp was edited meanwhile")
+        self.body = body
 
 
 class Denied(Waiting):

@@ -9,7 +9,7 @@ from typing import Any
 
 from cronix_operator.core import naming
 from cronix_operator.core.app import GROUP, PLURAL, VERSION
-from cronix_operator.core.errors import Waiting
+from cronix_operator.core.errors import Outdated, Waiting
 from cronix_operator.core.model import App, Change, Done, Hold, JobFault, KubeObject, Plan
 from cronix_operator.core.moments import timestamp
 from cronix_operator.core.plan import Redecide, job_of, merged_body, removal
@@ -47,10 +47,10 @@ class KubernetesCluster:
         """Creates and updates, then removals; each succeeds or fails alone, in the plan's order.
 
         If the process dies between two of them the next walk finds the rest still to do: names are deterministic and
-        every write is idempotent. Nothing is created for a CronixApp that is gone: Waiting.
+        every write is idempotent. Nothing is created for a CronixApp that is gone (Waiting) or was edited (Outdated).
         """
         if any(change.verb == "create" for change in plan.changes):
-            await self._must_be_there(app)
+            await self._must_be_as_read(app)
         writes = [change for change in plan.changes if change.verb in {"create", "update"}]
         removals = [change for change in plan.changes if change.verb in {"delete", "suspend"}]
         done = list(await asyncio.gather(*(_alone(change, self._write(app, change, redecide)) for change in writes)))
@@ -66,11 +66,16 @@ class KubernetesCluster:
             raise Waiting("StatusRefused", f"writing status: {reply.message}")
         return True
 
-    async def _must_be_there(self, app: App) -> None:
-        """Its deletion may have fallen into a gap of the watch, and garbage collection just have taken the CronJobs."""
+    async def _must_be_as_read(self, app: App) -> None:
+        """Its deletion may have fallen into a gap of the watch, and garbage collection just have taken the CronJobs.
+
+        Or its edit comes by a slower watch than what another operator has deleted for it. A create has no other fence.
+        """
         live = await self._read("CronixApp", f"{_apps(app.namespace)}/{app.name}", app.name)
         if live is None or live["metadata"]["uid"] != app.uid:
             raise Waiting("ApiUnavailable", f'CronixApp "{app.name}" is gone')
+        if live["metadata"]["generation"] != app.generation:
+            raise Outdated(live)
 
     async def _write(self, app: App, change: Change, redecide: Redecide) -> Done:
         for _ in range(CONFLICT_RETRIES):
