@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import copy
 
+from cronix_operator.edges.api import Reply
 from cronix_operator.relist import Relist
 from operator_fakes.builders import NAMESPACE, OTHER_UID, document, served
+from operator_fakes.memory_api import Object
 from operator_fakes.world import World, in_loop
 
 NAME = "cronix-billing-sync-0"
@@ -106,3 +108,45 @@ async def test_nothing_is_made_by_an_edit_that_was_overtaken() -> None:
     await world.walk()
     assert world.names() == {NAME, "cronix-billing-new-0"}
     assert [verb for verb, _ in world.writes("cronjobs")] == ["POST"]
+
+
+@in_loop
+async def test_nothing_is_deleted_by_an_edit_that_was_overtaken() -> None:
+    """K6: another operator has made a job of an edit of which our watch tells later: it is no leftover."""
+    world = World()
+    world.apply(source={"inline": document("sync")}, allowInsecureHTTP=True)
+    await world.walk()
+    edited = {"inline": document("sync", "new")}
+    world.api.touch(*APP, lambda body: body["spec"].update(source=edited))
+    made = copy.deepcopy(world.api.cron_jobs()[NAME])
+    made["metadata"] |= {"name": "cronix-billing-new-0", "uid": "uid-new"}
+    made["metadata"]["labels"]["cronix.dev/job"] = made["metadata"]["annotations"]["cronix.dev/job-name"] = "new"
+    world.api.put("cronjobs", NAMESPACE, "cronix-billing-new-0", **made)
+    world.clear_writes()
+    await world.walk()
+    assert world.writes() == []
+    await world.walk()
+    assert "DELETE" not in {verb for verb, _ in world.writes("cronjobs")}
+    assert world.names() == {NAME, "cronix-billing-new-0"}
+
+
+@in_loop
+async def test_a_namespace_that_is_being_deleted_is_not_asked_again_and_again() -> None:
+    """K9: each CronJob that goes makes the app due; the first refusal is that of all."""
+    world = World()
+    world.apply(source={"inline": document(*(f"job-{n}" for n in range(40)))}, allowInsecureHTTP=True)
+    handle, causes = world.api._handle, [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]
+    message = (
+        "cronjobs.batch is forbidden: unable to create new content in namespace shop because it is being terminated"
+    )
+
+    def refuse(method: str, path: str, body: Object | None) -> Reply:
+        if method == "POST" and "cronjobs" in path:
+            return Reply(403, {"reason": "Forbidden", "message": message, "details": {"causes": causes}})
+        return handle(method, path, body)
+
+    world.api._handle = refuse  # type: ignore[method-assign]  # a server in a state that the memory one has not
+    for _ in range(5):
+        await world.walk()
+    assert len(world.writes("/cronjobs")) == 1
+    assert "the namespace is being deleted" in world.condition("Ready")["message"]

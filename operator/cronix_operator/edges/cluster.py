@@ -19,6 +19,7 @@ from cronix_operator.edges.api import STRICT, ApiServer, Reply, fenced
 
 MERGE_PATCH = "application/merge-patch+json"
 CONFLICT_RETRIES = 5
+MAX_ENDING = 1000
 
 
 class KubernetesCluster:
@@ -27,6 +28,8 @@ class KubernetesCluster:
     def __init__(self, api: ApiServer, clock: Callable[[], datetime]) -> None:
         self._api = api
         self._clock = clock
+        # By UID of a CronixApp whose namespace is being deleted: the refusal of a CronJob, which is that of all others.
+        self._ending: dict[str, Reply] = {}
 
     async def observe(self, app: App) -> list[KubeObject]:
         """Every CronJob of the namespace that is labelled with this CronixApp's uid or with its app id, by name.
@@ -47,9 +50,10 @@ class KubernetesCluster:
         """Creates and updates, then removals; each succeeds or fails alone, in the plan's order.
 
         If the process dies between two of them the next walk finds the rest still to do: names are deterministic and
-        every write is idempotent. Nothing is created for a CronixApp that is gone (Waiting) or was edited (Outdated).
+        every write is idempotent. Nothing is created or removed for a CronixApp that is gone (Waiting) or was edited
+        since it was read (Outdated).
         """
-        if any(change.verb == "create" for change in plan.changes):
+        if any(change.verb != "update" for change in plan.changes):
             await self._must_be_as_read(app)
         writes = [change for change in plan.changes if change.verb in {"create", "update"}]
         removals = [change for change in plan.changes if change.verb in {"delete", "suspend"}]
@@ -69,7 +73,8 @@ class KubernetesCluster:
     async def _must_be_as_read(self, app: App) -> None:
         """Its deletion may have fallen into a gap of the watch, and garbage collection just have taken the CronJobs.
 
-        Or its edit comes by a slower watch than what another operator has deleted for it. A create has no other fence.
+        Or its edit comes by a slower watch than what another operator has made and deleted for it. An update can be
+        put right later; a CronJob made or deleted by mistake takes the Jobs of it along.
         """
         live = await self._read("CronixApp", f"{_apps(app.namespace)}/{app.name}", app.name)
         if live is None or live["metadata"]["uid"] != app.uid:
@@ -82,7 +87,7 @@ class KubernetesCluster:
             want = change.desired
             assert want is not None  # noqa: S101  # creates and updates always carry one
             if change.verb == "create":
-                reply = await self._api.request("POST", _path(app.namespace), query=STRICT, body=want.body)
+                reply = await self._create(app, want.body)
             else:
                 reply = await self._update(app, change)
             if reply.ok:
@@ -101,6 +106,17 @@ class KubernetesCluster:
                 return Done(change, fault=JobFault(want.job, want.index, decision.reason, decision.message))
             change = decision
         return Done(change, fault=_refused(change, reply))
+
+    async def _create(self, app: App, body: Mapping[str, Any]) -> Reply:
+        known = self._ending.get(app.uid)
+        if known is not None:
+            return known
+        reply = await self._api.request("POST", _path(app.namespace), query=STRICT, body=body)
+        if _namespace_ends(reply):
+            if len(self._ending) >= MAX_ENDING:
+                self._ending.clear()  # they are asked again, once each
+            self._ending[app.uid] = reply
+        return reply
 
     async def _update(self, app: App, change: Change) -> Reply:
         want, live = change.desired, change.live
@@ -173,6 +189,12 @@ def _path(namespace: str) -> str:
 
 def _apps(namespace: str) -> str:
     return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
+
+
+def _namespace_ends(reply: Reply) -> bool:
+    """Whether this is the refusal of a namespace that is being deleted, which is never taken back."""
+    causes = (reply.body.get("details") or {}).get("causes") or [] if reply.status == 403 else []
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
 def _written(change: Change, reply: Reply) -> Done:
