@@ -56,7 +56,7 @@ fuzz: setup ## 1,000 random CronixApps on the running local cluster (the end-to-
 faults: setup ## the faults in short form, on API servers of their own; `make test` has them
 	@$(BIN)/python -m pytest -q -n 2 tests/faults
 
-test-faults: setup ## all faults, the slow ones too: about 8 minutes; keeps the figures in benchmarks/results/faults.json
+test-faults: setup ## all faults, the slow ones too: about 9 minutes; keeps the figures in benchmarks/results/faults.json
 	@CRONIX_FAULTS=whole $(BIN)/python -m pytest -q -n 2 --dist worksteal tests/faults
 	@if ! $(CLUSTER) status >/dev/null 2>&1; then echo "no local cluster is up: the dead node is left out (make cluster-up)"; else \
 	  scripts/wheels.sh operator example; scripts/images.sh $(IMAGES); \

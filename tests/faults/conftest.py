@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -130,9 +131,9 @@ def stage(stages: MakeStage) -> Stage:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The table of what each fault cost; a whole run that is green is kept."""
     figures = collected(terminalreporter.stats)
-    if not figures:
+    if not figures or "PYTEST_XDIST_WORKER" in os.environ:  # each worker comes here with its part of a round
         return
     terminalreporter.section("faults")
     terminalreporter.write_line(table(figures))
-    if WHOLE and not {"failed", "error"} & terminalreporter.stats.keys():
+    if WHOLE and not {"failed", "error", "deselected"} & terminalreporter.stats.keys():
         keep_round(figures)
