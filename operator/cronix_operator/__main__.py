@@ -97,7 +97,7 @@ def main() -> None:
     # Python's own limits (700, 10, 10) are for small programs: with thousands of CronJobs of some hundred objects each,
     # looking for cycles among them was a third of all CPU. What is imported by now never goes.
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(100_000, 50, 100)
     # A signal while nothing is served yet cancels the one task there is.
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(run(settings))
