@@ -142,6 +142,25 @@ async def test_an_older_view_than_the_servers_does_not_win() -> None:
 
 
 @in_loop
+async def test_what_is_right_again_before_the_write_is_no_repair() -> None:
+    """The watch tells late of a change that a walk has put back: nothing is written, told or counted as a contest."""
+    world = await started()
+    for _ in range(10):
+        change(world, 7, pause)
+        world.api.touch("cronjobs", NAMESPACE, name_of(7), lambda body: body["spec"].update(suspend=False))
+        await touch_up(world)
+    assert (world.writes("cronjobs/"), world.events.seen) == ([("PUT", _path(7))] * 10, [])
+    change(world, 7, pause)
+    await touch_up(world)
+    assert world.api.cron_jobs()[name_of(7)]["spec"]["suspend"] is False
+    assert world.events.reasons() == ["DriftRepaired"]
+
+
+def _path(n: int) -> str:
+    return f"/apis/batch/v1/namespaces/{NAMESPACE}/cronjobs/{name_of(n)}"
+
+
+@in_loop
 async def test_many_changes_at_once_are_for_a_walk() -> None:
     """A walk writes in parallel; no more than a few objects are kept in memory meanwhile."""
     world = await started()

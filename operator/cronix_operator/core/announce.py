@@ -73,7 +73,7 @@ def repaired(results: Sequence[Done]) -> list[Announcement]:
     """The Events of what others had changed and was put back."""
     events = []
     for done in results:
-        if done.fault is not None or done.change.reason != "Drifted":
+        if done.fault is not None or done.overtaken or done.change.reason != "Drifted":
             continue
         fields = ", ".join(done.change.fields)
         if done.change.verb == "create":

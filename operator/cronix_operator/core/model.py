@@ -278,9 +278,13 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Done:
-    """What became of one change: `live` is the server's answer (None after a delete), `fault` its refusal."""
+    """What became of one change: `live` is the server's answer (None after a delete), `fault` its refusal.
+
+    `overtaken`: it was not written, for when the server refused the older view everything was as desired already.
+    """
 
     change: Change
     live: KubeObject | None = None
     fault: JobFault | None = None
     mutated: bool = False
+    overtaken: bool = False

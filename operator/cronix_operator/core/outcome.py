@@ -124,7 +124,7 @@ def recent_repairs(memory: Memory, results: Sequence[Done], now: Now) -> dict[st
         if (recent := tuple(t for t in times if now.monotonic - t < CONTESTED_WINDOW_SECONDS))
     }
     for done in results:
-        if done.change.reason == "Drifted" and done.live is not None and done.fault is None:
+        if done.change.reason == "Drifted" and done.live is not None and done.fault is None and not done.overtaken:
             repairs[done.change.name] = (*repairs.get(done.change.name, ()), now.monotonic)
     return repairs
 

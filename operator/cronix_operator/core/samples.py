@@ -130,7 +130,7 @@ def log_samples(labels: tuple[str, str, str, str], log: Log) -> Iterator[Sample]
 def corrected_and_pruned(results: Sequence[Done]) -> tuple[int, int]:
     """How many foreign changes were put right by these writes, and how many CronJobs removed."""
     done = [result for result in results if result.fault is None]
-    drift = sum(result.change.reason == "Drifted" and not result.mutated for result in done)
+    drift = sum(result.change.reason == "Drifted" and not (result.mutated or result.overtaken) for result in done)
     return drift, sum(result.change.verb == "delete" for result in done)
 
 

@@ -99,7 +99,7 @@ class KubernetesCluster:
             fresh = await self._get(app.namespace, change.name)
             decision = redecide(want, fresh)
             if decision is None:
-                return Done(change, live=fresh)
+                return Done(change, live=fresh, overtaken=True)
             if isinstance(decision, JobFault):
                 return Done(change, fault=decision)
             if isinstance(decision, Hold):
